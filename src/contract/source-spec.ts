@@ -1,0 +1,99 @@
+import { z } from "zod";
+import { ID_PATTERN } from "../core/id.ts";
+
+/** `[A-Za-z0-9_-]{1,64}`. */
+export const Id: z.ZodString = z.string().regex(ID_PATTERN, "must be 1 to 64 of A-Z a-z 0-9 _ -");
+
+const Fraction = z.number().min(0).max(1);
+
+const Audio = z.strictObject({
+  /** Linear factor; 1 leaves the level alone. */
+  gain: z.number().min(0).max(16).default(1),
+  muted: z.boolean().default(false),
+  /** The operator's trim; positive plays later. */
+  delayMs: z.number().min(-5000).max(5000).default(0),
+  /** Default: `speaker` for role participant over webrtc, sip and rtp; `always` otherwise. */
+  policy: z.enum(["speaker", "always"]).optional(),
+});
+
+const Video = z.strictObject({
+  muted: z.boolean().default(false),
+  delayMs: z.number().min(-5000).max(5000).default(0),
+  /** Takes a slot also without video, shown as a card. */
+  card: z.boolean().optional(),
+  crop: z.strictObject({ x: Fraction, y: Fraction, width: Fraction, height: Fraction }).optional(),
+});
+
+/** An RTP payload format: as in an SDP `a=rtpmap` line (RFC 8866 §6.6). */
+const Format = {
+  codec: z.string(),
+  payloadType: z.number().int().min(0).max(127),
+  clockRate: z.number().int().positive(),
+  channels: z.number().int().min(1).max(8).optional(),
+};
+
+/** What every source has, of whatever kind. Defaults are those of INTERFACE. */
+const common = {
+  id: Id.optional(),
+  name: z.string().max(256).optional(),
+  role: z.string().min(1).max(64).default("participant"),
+  /** Higher goes first into slots and into the mix of speakers. */
+  priority: z.number().int().min(-1000).max(1000).default(0),
+  avatar: Id.optional(),
+  staleAfterMs: z.number().int().min(100).max(600_000).default(2000),
+  /** Bounds of the adaptive playout delay. */
+  delayMs: z
+    .strictObject({ min: z.number().min(0).max(10_000), max: z.number().min(0).max(10_000) })
+    .refine((range) => range.min <= range.max, "min must not be above max")
+    .optional(),
+  audio: Audio.prefault({}),
+  video: Video.prefault({}),
+};
+
+/** A key as in RFC 4568: suite `AES_CM_128_HMAC_SHA1_80`, key in base64. */
+export const Srtp = z.strictObject({ suite: z.string(), key: z.string() });
+
+/** One live or stored stream that goes into a mix. */
+export const SourceSpec = z.discriminatedUnion("kind", [
+  z.strictObject({
+    ...common,
+    kind: z.literal("pull"),
+    url: z.string().min(1).max(4096),
+    loop: z.boolean().default(false),
+  }),
+  z.strictObject({ ...common, kind: z.literal("rtmp") }),
+  z.strictObject({ ...common, kind: z.literal("rtsp") }),
+  z.strictObject({ ...common, kind: z.literal("webrtc"), offer: z.string().max(262_144) }),
+  z.strictObject({ ...common, kind: z.literal("sip"), uri: z.string().max(1024) }),
+  z.strictObject({
+    ...common,
+    kind: z.literal("test"),
+    pattern: z.enum(["bars", "counter", "flashbeep", "moving"]).default("moving"),
+    /** In Hz. `flashbeep` beeps with its flashes, the others sound without pause. Absent: silent. */
+    tone: z.number().min(20).max(20_000).optional(),
+  }),
+  z.strictObject({
+    ...common,
+    kind: z.literal("rtp"),
+    audio: Audio.extend(Format).partial({ codec: true, payloadType: true, clockRate: true }).prefault({}),
+    video: Video.extend(Format).partial({ codec: true, payloadType: true, clockRate: true }).prefault({}),
+    rtcpMux: z.boolean().optional(),
+    srtp: Srtp.optional(),
+  }),
+]);
+export type SourceSpec = z.output<typeof SourceSpec>;
+/** A {@link SourceSpec} as a caller writes it, with defaults left out. */
+export type SourceSpecInput = z.input<typeof SourceSpec>;
+
+/** The part of a source that `source.update` may change while it runs. */
+export const SourceUpdate = z.strictObject({
+  name: common.name,
+  role: z.string().min(1).max(64).optional(),
+  priority: z.number().int().min(-1000).max(1000).optional(),
+  avatar: Id.nullable().optional(),
+  staleAfterMs: z.number().int().min(100).max(600_000).optional(),
+  delayMs: common.delayMs,
+  audio: Audio.partial().optional(),
+  video: Video.partial().optional(),
+});
+export type SourceUpdate = z.output<typeof SourceUpdate>;

@@ -1,0 +1,97 @@
+import type { ErrorInfo } from "../core/error.ts";
+
+export type SourceState = "connecting" | "online" | "stale" | "offline" | "ended" | "quarantined";
+export type OutputState = "connecting" | "live" | "retrying" | "paused" | "failed" | "ended";
+
+/** How one source is doing. Counts are since it was added. */
+export interface SourceStatus {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly role: string;
+  readonly state: SourceState;
+  readonly error?: ErrorInfo;
+  readonly publishUrl?: string;
+  /** FFmpeg's names, e.g. `h264` and `aac`. */
+  readonly codec: { readonly video?: string; readonly audio?: string };
+  readonly widthPx?: number;
+  readonly heightPx?: number;
+  readonly fps: number;
+  readonly bitrateBps: number;
+  /** Packets that were missing or could not be decoded. */
+  readonly lost: number;
+  readonly jitterMs: number;
+  readonly delayMs: number;
+  /** Positive: sound is shown before its picture. */
+  readonly avOffsetMs: number;
+  readonly frozenMs: number;
+  /** Pictures decoded. */
+  readonly decoded: number;
+  readonly decoder?: string;
+  /** Momentary loudness, ITU-R BS.1770; null is silence. */
+  readonly lufs: number | null;
+  readonly truePeakDb: number | null;
+  readonly warnings: Readonly<Record<string, number>>;
+}
+
+export interface ViewStatus {
+  readonly id: string;
+  readonly width: number;
+  readonly height: number;
+  readonly fps: string;
+  readonly revision: number;
+  readonly ticks: number;
+  readonly late: number;
+  readonly repeated: number;
+  readonly skipped: number;
+  readonly composeMs: { readonly p50: number; readonly p95: number };
+  readonly tilesDrawn: number;
+  readonly tilesReused: number;
+}
+
+export interface EncoderStatus {
+  readonly id: string;
+  /** What outputs must agree on to share it. */
+  readonly key: string;
+  readonly kind: "video" | "audio";
+  readonly users: number;
+  readonly fps: number;
+  readonly bitrateBps: number;
+  readonly device: string;
+  readonly encodeMs: number;
+}
+
+export interface OutputStatus {
+  readonly id: string;
+  readonly kind: string;
+  readonly state: OutputState;
+  readonly error?: ErrorInfo;
+  readonly fps: number;
+  readonly bitrateBps: number;
+  /** Packets this output alone lost. */
+  readonly dropped: number;
+  readonly retries: number;
+  /** Since when it is in its state, on the mix clock. */
+  readonly sinceUs: number;
+  readonly frames: number;
+  readonly bytes: number;
+  readonly path?: string;
+}
+
+/** What `mix.stats` answers. */
+export interface MixStats {
+  readonly mix: string;
+  readonly atUs: number;
+  readonly sources: readonly SourceStatus[];
+  readonly views: readonly ViewStatus[];
+  readonly encoders: readonly EncoderStatus[];
+  readonly outputs: readonly OutputStatus[];
+  readonly audio: {
+    readonly talkers: number;
+    readonly encodes: number;
+    readonly listeners: number;
+    readonly lufs: number | null;
+  };
+  /** Of the worker process: user plus system seconds, resident bytes, event loop delay. */
+  readonly process: { readonly cpuSeconds: number; readonly rssBytes: number; readonly loopDelayMs: number };
+}

@@ -1,0 +1,57 @@
+import type { Rational } from "../core/rational.ts";
+
+/** How to turn a stored picture upright: clockwise rotation first, then a horizontal mirror. */
+export interface Orientation {
+  readonly rotate: 0 | 90 | 180 | 270;
+  readonly mirror: boolean;
+}
+
+/** What a decoder must know before the first packet of a video stream. Plain data, survives IPC. */
+export interface VideoStreamInfo {
+  readonly kind: "video";
+  /** FFmpeg's codec name: `h264`, `hevc`, `vp8`, `vp9`, `av1`, `mpeg4`, ... */
+  readonly codec: string;
+  /** Global header as FFmpeg's decoder wants it (avcC, hvcC, av1C, ...); absent if parameter sets are in band. */
+  readonly extradata?: Uint8Array;
+  /** Container's tag (fourcc, little endian), which a few decoders need. */
+  readonly codecTag?: number;
+  readonly widthPx?: number;
+  readonly heightPx?: number;
+  /** Nominal rate if the container tells. */
+  readonly frameRate?: Rational;
+  readonly sampleAspectRatio?: Rational;
+  readonly orientation?: Orientation;
+  /** FFmpeg's numbers, when the container overrides the bit stream; 0 or absent is unspecified. */
+  readonly colorRange?: number;
+  readonly colorSpace?: number;
+  readonly colorPrimaries?: number;
+  readonly colorTransfer?: number;
+  readonly pixelFormat?: number;
+  readonly profile?: number;
+  readonly level?: number;
+  readonly bitsPerCodedSample?: number;
+}
+
+/** What a decoder must know before the first packet of an audio stream. Plain data, survives IPC. */
+export interface AudioStreamInfo {
+  readonly kind: "audio";
+  /** FFmpeg's codec name: `aac`, `opus`, `mp3`, `flac`, `pcm_s16le`, ... */
+  readonly codec: string;
+  readonly extradata?: Uint8Array;
+  readonly codecTag?: number;
+  /** In Hz, as the container says; HE-AAC decodes to twice that. */
+  readonly sampleRate?: number;
+  readonly channels?: number;
+  /** FFmpeg's native-order channel mask; absent when unknown. */
+  readonly channelMask?: bigint;
+  readonly sampleFormat?: number;
+  readonly bitRateBps?: number;
+  readonly bitsPerCodedSample?: number;
+  readonly blockAlign?: number;
+  readonly frameSize?: number;
+  /** Samples of encoder delay at `sampleRate` that open the stream and are not to be heard. */
+  readonly initialPadding?: number;
+  readonly profile?: number;
+}
+
+export type StreamInfo = VideoStreamInfo | AudioStreamInfo;

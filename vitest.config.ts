@@ -1,0 +1,22 @@
+import { defineConfig } from "vitest/config";
+
+/**
+ * Three projects: `fast` needs no programs beside ours and stays under a minute; `peers` drives real
+ * third-party programs; `long` holds the runs of minutes, outside `npm test`.
+ * A test's file name says which: `x.test.ts`, `x.peers.test.ts`, `x.long.test.ts`.
+ */
+const projects = {
+  fast: { include: ["test/**/*.test.ts"], exclude: ["test/**/*.peers.test.ts", "test/**/*.long.test.ts"] },
+  peers: { include: ["test/**/*.peers.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 },
+  long: { include: ["test/**/*.long.test.ts"], testTimeout: 3_600_000, hookTimeout: 60_000 },
+};
+
+export default defineConfig({
+  test: {
+    dangerouslyIgnoreUnhandledErrors: false,
+    pool: "forks",
+    maxWorkers: 2,
+    testTimeout: 20_000,
+    projects: Object.entries(projects).map(([name, test]) => ({ extends: true, test: { name, ...test } })),
+  },
+});

@@ -13,6 +13,7 @@ const projects = {
 
 export default defineConfig({
   test: {
+    // An unhandled rejection or exception fails the run, also when every test passed.
     dangerouslyIgnoreUnhandledErrors: false,
     pool: "forks",
     maxWorkers: 2,

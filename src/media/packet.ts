@@ -21,6 +21,8 @@ export interface Packet {
   readonly info?: StreamInfo;
   /** The stamps jump here: what came before says nothing about what follows. */
   readonly discontinuity?: boolean;
+  /** Decode it, for what follows refers to it, but show nothing of it: it lies outside the file's edit list. */
+  readonly discard?: boolean;
   /** Audio samples (at the decoded rate) to drop from the start and the end of what this packet decodes to. */
   readonly skipStart?: number;
   readonly skipEnd?: number;

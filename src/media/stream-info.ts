@@ -30,6 +30,8 @@ export interface VideoStreamInfo {
   readonly profile?: number;
   readonly level?: number;
   readonly bitsPerCodedSample?: number;
+  /** Frames a decoder must hold back to put them in order, if the container or a probe told. */
+  readonly reorderFrames?: number;
 }
 
 /** What a decoder must know before the first packet of an audio stream. Plain data, survives IPC. */

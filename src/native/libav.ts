@@ -1,0 +1,60 @@
+import { AV_LOG_FATAL, AV_NOPTS_VALUE } from "node-av/constants";
+import { avGetCodecName, Codec, Dictionary, FFmpegError, Log } from "node-av/lib";
+import { DeviceError } from "../core/error.ts";
+import { type Micros, us } from "../core/time.ts";
+
+// Hostile input makes libav talk without end; what matters comes back as return codes and counters.
+Log.setLevel(AV_LOG_FATAL);
+
+/** FFmpeg's time unit as a plain pair, seconds per tick. */
+export interface TimeBase {
+  readonly num: number;
+  readonly den: number;
+}
+
+/** FFmpeg's words for a negative return code, e.g. `Invalid data found when processing input`. */
+export const reason = (code: number): string => FFmpegError.strerror(code);
+
+/**
+ * Returns `code` if it says success.
+ *
+ * @throws {DeviceError} `ERR_DEVICE` naming `action` and FFmpeg's reason.
+ */
+export function succeed(code: number, action: string): number {
+  if (code < 0) throw new DeviceError(`${action}: ${reason(code)}`);
+  return code;
+}
+
+/** An FFmpeg option dictionary. The caller frees it (`using`). */
+export const options = (values: Readonly<Record<string, string | number>>): Dictionary =>
+  Dictionary.fromObject({ ...values });
+
+/** Turns ticks into {@link Micros}, exact below 2^53 ticks; undefined where FFmpeg has no stamp. */
+export function toMicros(ticks: bigint, base: TimeBase): Micros | undefined {
+  if (ticks === AV_NOPTS_VALUE || base.den === 0) return undefined;
+  const scaled = Number(ticks) * base.num;
+  const wholeS = Math.floor(scaled / base.den);
+  return us(wholeS * 1e6 + ((scaled - wholeS * base.den) * 1e6) / base.den);
+}
+
+/** FFmpeg's decoders that beat, or replace, the one it would choose itself, by codec name. */
+const PREFERRED: Readonly<Record<string, string>> = { av1: "libdav1d", opus: "libopus" };
+
+let decoders: Map<string, Codec> | undefined;
+
+/** The software decoder for FFmpeg's codec name (`h264`, `opus`, `adpcm_g722`); undefined if the build has none. */
+export function decoderFor(codec: string): Codec | undefined {
+  decoders ??= listDecoders();
+  return decoders.get(codec);
+}
+
+function listDecoders(): Map<string, Codec> {
+  const found = new Map<string, Codec>();
+  for (const codec of Codec.getCodecList()) {
+    if (!codec.isDecoder()) continue;
+    const id = avGetCodecName(codec.id);
+    if (id === null || codec.name === null) continue;
+    if (!found.has(id) || PREFERRED[id] === codec.name) found.set(id, codec);
+  }
+  return found;
+}

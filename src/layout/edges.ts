@@ -26,9 +26,9 @@ export interface Axis {
  * Six places keep every product below 2^53: 1e6 * 1e6 * 8192 / 2 < 9.0e15.
  */
 export function ratio(value: Fraction): Ratio {
-  const [num = "", den] = String(value).split("/");
-  if (den !== undefined) return { num: Number(num), den: Number(den) };
-  return { num: Math.round(Number(num) * 1e6), den: 1e6 };
+  if (typeof value === "number") return { num: Math.round(value * 1e6), den: 1e6 };
+  const [num, den] = value.split("/");
+  return den === undefined ? ratio(Number(num)) : { num: Number(num), den: Number(den) };
 }
 
 /** The exact sum of two ratios, at most 1. */

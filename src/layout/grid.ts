@@ -20,8 +20,10 @@ export interface GridShape {
 
 /** How a grid fills its area. */
 export interface GridOptions {
-  /** Shape of a tile, exact. Tiles keep it and the block is centred; null: tiles fill their cells. */
-  readonly aspect: Ratio | null;
+  /** Width by height of a tile, exact. Tiles keep it, and the block of them is centred. */
+  readonly aspect: Ratio;
+  /** Tiles fill their cells instead; the aspect then only picks rows and columns. */
+  readonly fill: boolean;
   /** Pixels between tiles, a multiple of 4. */
   readonly gap: number;
   /** Where the tiles of a last row lie that is not full. */
@@ -33,7 +35,6 @@ export interface GridOptions {
  * area are given to the tiles: on 848x480 or 1366x768 nobody wants two stacked tiles or a hairline at the border.
  */
 const NEARLY = 0.02;
-const DEFAULT_ASPECT: Ratio = { num: 16, den: 9 };
 
 /**
  * The shape that shows `count` tiles of an aspect (width / height) largest; of equals the one with fewest rows.
@@ -59,10 +60,10 @@ export function gridShape(count: number, area: Size, aspect: number, gap = 0): G
  * @param area in even pixels.
  */
 export function gridCells(count: number, area: Rectangle, options: GridOptions): readonly Rectangle[] {
-  const shape = gridShape(count, area, toNumber(options.aspect ?? DEFAULT_ASPECT), options.gap);
+  const shape = gridShape(count, area, toNumber(options.aspect), options.gap);
   const across = track(area.width, shape.columns);
   const down = track(area.height, shape.rows);
-  const { x, y } = options.aspect === null ? { x: across, y: down } : keepAspect(across, down, options);
+  const { x, y } = options.fill ? { x: across, y: down } : keepAspect(across, down, options);
   return Array.from({ length: count }, (_, index) => {
     const row = Math.floor(index / shape.columns);
     const inRow = Math.min(shape.columns, count - row * shape.columns);
@@ -95,8 +96,7 @@ const track = (length: number, count: number): Track => ({
 });
 
 /** Shortens the side on which tiles would be too long for their aspect, and centres it. */
-function keepAspect(across: Track, down: Track, { aspect, gap }: GridOptions): { x: Track; y: Track } {
-  const { num, den } = aspect ?? DEFAULT_ASPECT;
+function keepAspect(across: Track, down: Track, { aspect: { num, den }, gap }: GridOptions) {
   const height = pitchFor(across, { num: den, den: num }, gap);
   if (height.num * down.den <= down.pitch * height.den) return { x: across, y: centred(down, height) };
   return { x: centred(across, pitchFor(down, { num, den }, gap)), y: down };

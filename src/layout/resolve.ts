@@ -1,9 +1,18 @@
 import { chooseArrangement, counted, type LayoutSource } from "./arrangement.ts";
-import type { Arrangement, Grid, LayoutDocument, Overlay, Slot, SlotStyle } from "./document.ts";
+import {
+  type Arrangement,
+  type Grid,
+  type LayoutDocument,
+  MAX_TILES,
+  type Overlay,
+  type Slot,
+  type SlotStyle,
+} from "./document.ts";
 import { type Axis, cell, edge, evenRound, inset, type Ratio, ratio, type Span } from "./edges.ts";
 import { gridCells, type Rectangle, type Size } from "./grid.ts";
 import { type Look, lookOf } from "./look.ts";
-import { type Seat, type Seating, seat } from "./seats.ts";
+import { type Occupancy, recall, remember } from "./occupancy.ts";
+import { type Seat, type SeatingInput, seat } from "./seats.ts";
 
 /** Everything that decides a picture's geometry. */
 export interface ResolveInput {
@@ -18,9 +27,6 @@ export interface ResolveInput {
   /** What the last call returned, so that nobody moves who need not. */
   readonly previous?: Occupancy | undefined;
 }
-
-/** Who sat where; plain data, to be handed to the next {@link resolve}. */
-export type Occupancy = Seating;
 
 /** One slot on the canvas, its source, and how it is to look. Rectangle in even pixels, inside the canvas. */
 export interface Placement extends Rectangle, Look {
@@ -42,6 +48,8 @@ export interface PlacedOverlay {
 
 /** A layout with everything decided. */
 export interface Resolved {
+  /** In even pixels. */
+  readonly canvas: Size;
   /** In drawing order: by z, then in the order of the document. */
   readonly placements: readonly Placement[];
   readonly occupancy: Occupancy;
@@ -64,24 +72,27 @@ export function resolve(input: ResolveInput): Resolved {
   const candidates = counted(input.sources);
   const arrangement = chooseArrangement(document, canvas, candidates);
   const slots = arrangement.slots ?? [];
-  const tiles = arrangement.grid === undefined ? 0 : tileCount(arrangement, input, candidates);
+  const people = { ...input, candidates, previous: recall(input.previous, candidates) };
+  const tiles = arrangement.grid === undefined ? 0 : tileCount(arrangement, people);
   const seats = [...slots.map(seatOf), ...tileSeats(tiles)];
-  const occupancy = seat({ ...input, seats, candidates, previous: input.previous ?? {} });
+  const seating = seat({ ...people, seats });
   const frame = frameOf(document, canvas);
   const places = [
     ...slots.map((slot) => slotPlace(slot, frame)),
     ...gridPlaces(arrangement.grid, tiles, frame),
   ];
+  const byId = new Map(input.sources.map((one) => [one.id, one]));
   const placements = places.map((place, index) => {
     const { rectangle, style, z } = place;
     const slot = seats[index]?.id ?? "";
-    const source = input.sources.find(({ id }) => id === occupancy[slot]) ?? null;
+    const source = byId.get(seating[slot] ?? "") ?? null;
     const look = lookOf(document, style, { rectangle, canvas, source, speaker: input.speaker, index });
     return { slot, source: source?.id ?? null, ...rectangle, z, ...look };
   });
   return {
+    canvas,
     placements: placements.sort((a, b) => a.z - b.z),
-    occupancy,
+    occupancy: remember(input.previous, candidates, seating),
     overlays: (document.overlays ?? []).map((one) => placeOverlay(one, canvas)).sort((a, b) => a.z - b.z),
     background: {
       color: document.background?.color ?? "#000000",
@@ -97,17 +108,14 @@ const tileSeats = (count: number): readonly Seat[] =>
   Array.from({ length: count }, (_, index) => ({ id: `tile-${index + 1}`, take: "next" }));
 
 /** As many tiles as there are sources that no slot shows, and one more for each tile that is locked empty. */
-function tileCount(
-  { slots = [], grid }: Arrangement,
-  input: ResolveInput,
-  candidates: readonly LayoutSource[],
-): number {
-  const seated = seat({ ...input, seats: slots.map(seatOf), candidates, previous: input.previous ?? {} });
+function tileCount({ slots = [], grid }: Arrangement, people: Omit<SeatingInput, "seats">): number {
+  const { candidates, assign } = people;
+  const seated = slots.length === 0 ? {} : seat({ ...people, seats: slots.map(seatOf) });
   const shown = new Set(Object.values(seated));
-  const most = grid?.maxTiles ?? 100;
+  const most = grid?.maxTiles ?? MAX_TILES;
   let count = candidates.filter(({ id }) => !shown.has(id)).length;
   for (let tile = 1; tile <= Math.min(count, most); tile++) {
-    if (input.assign[`tile-${tile}`] === "empty") count += 1;
+    if (assign[`tile-${tile}`] === "empty") count += 1;
   }
   return Math.min(count, most);
 }
@@ -143,11 +151,12 @@ function slotPlace(slot: Slot, frame: Frame): Place {
 
 function gridPlaces(grid: Grid | undefined, count: number, frame: Frame): readonly Place[] {
   if (grid === undefined) return [];
-  const { x = 0, y = 0, width = whole(x), height = whole(y), aspect, lastRow = "center" } = grid;
+  const { x = 0, y = 0, width = whole(x), height = whole(y) } = grid;
   const cells = gridCells(count, areaOf({ x, y, width, height }, frame), {
-    aspect: aspect === undefined ? null : ratio(aspect),
+    aspect: ratio(grid.aspect ?? "16/9"),
+    fill: grid.fill ?? false,
     gap: frame.x.gap,
-    lastRow,
+    lastRow: grid.lastRow ?? "center",
   });
   return cells.map((one) => ({ rectangle: insetBoth(one, frame), style: grid, z: grid.z ?? 0 }));
 }

@@ -82,7 +82,7 @@ function seatPins(table: Table, { seats, sources, candidates, assign }: SeatingI
     const to = Object.hasOwn(assign, id) ? assign[id] : undefined;
     if (to !== undefined) table.put(id, to === "empty" ? undefined : table.choose(id, byId(to)));
   }
-  const open = seats.filter(({ id }) => table.isOpen(id));
+  const open = seats.filter(({ id, take }) => table.isOpen(id) && take !== "next" && take !== "speaker");
   for (const { id, take } of open) {
     if (take === "empty") table.put(id, undefined);
     else if (typeof take === "object" && "source" in take) table.put(id, table.choose(id, byId(take.source)));
@@ -111,13 +111,14 @@ function seatOthers(table: Table, { seats, candidates, previous }: SeatingInput)
     .filter((one) => table.isFree(one))
     .sort((a, b) => b.priority - a.priority || claim(a) - claim(b) || byRank(a, b))
     .slice(0, open.length);
-  const used = open.slice(0, chosen.length);
-  const waiting = [...chosen];
-  for (const [index, id] of used.entries()) {
-    const level = chosen[index]?.priority;
-    const sitter = waiting.findIndex((one) => one.id === previous[id] && one.priority === level);
-    if (sitter !== -1) table.put(id, waiting.splice(sitter, 1)[0]);
+  const waiting = new Map(chosen.toSorted(byRank).map((one) => [one.id, one]));
+  for (const [index, { priority }] of chosen.entries()) {
+    const id = open[index] ?? "";
+    const sitter = waiting.get(previous[id] ?? "");
+    if (sitter === undefined || sitter.priority !== priority) continue;
+    table.put(id, sitter);
+    waiting.delete(sitter.id);
   }
-  waiting.sort(byRank);
-  for (const id of open) if (table.isOpen(id)) table.put(id, waiting.shift());
+  const next = waiting.values();
+  for (const id of open) if (table.isOpen(id)) table.put(id, next.next().value);
 }

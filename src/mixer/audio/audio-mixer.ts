@@ -1,0 +1,334 @@
+import { ExistsError, InvalidArgumentError, NotFoundError } from "../../core/error.ts";
+import { type Micros, ms, us } from "../../core/time.ts";
+import { type AudioBlock, CHANNELS, SAMPLE_RATE, TICK_SAMPLES } from "../../media/frame.ts";
+import { LIMITER_DELAY_SAMPLES } from "./limiter.ts";
+import {
+  add,
+  SharedSum,
+  type Sum,
+  type SumInput,
+  SumMatrix,
+  SumOnly,
+  type SumRequest,
+  SumWithout,
+} from "./mix-sum.ts";
+import { MixedSource, type SourceSettings } from "./mixed-source.ts";
+
+/** Length of one tick. */
+export const TICK_US: Micros = ms(20);
+/**
+ * How far beyond a tick's end its sound must be pushed: the limiter looks that far ahead. The mixer reads that far
+ * ahead too, so the limiter's delay does not shift the sound against the picture.
+ */
+export const MIXER_AHEAD_US: Micros = us((LIMITER_DELAY_SAMPLES * 1e6) / SAMPLE_RATE);
+
+const DEFAULTS: SourceSettings = { gain: 1, muted: false, policy: "always", priority: 0, delayMs: 0 };
+
+/** How an {@link AudioMixer} mixes. */
+export interface AudioMixerOptions {
+  /** Most sources of policy `speaker` that are mixed at once. */
+  readonly maxSpeakers: number;
+  /** Target of the loudness leveller in LUFS; absent leaves levels alone. */
+  readonly loudness?: number | undefined;
+}
+
+/** A sum that somebody wants. Its owner disposes it; the sum is computed as long as one handle is open. */
+export interface SumHandle extends Disposable {
+  /** Equal for equal requests. */
+  readonly key: string;
+  /** This tick's sound, 48 kHz interleaved stereo; the mixer's array, valid until its next tick. Silent before the first. */
+  readonly pcm: Float32Array;
+  /** True if {@link pcm} is the shared mix bit for bit: an encode of the shared mix serves this one too. */
+  readonly shared: boolean;
+}
+
+/** What one tick sounds like. The mixer's own object: everything in it is valid until the next tick. */
+export interface TickSound {
+  readonly index: number;
+  /** What everyone hears who is not among the mixed: 48 kHz interleaved stereo, 20 ms. */
+  readonly mix: Float32Array;
+  /** Ids of who is mixed, sorted; the same array as long as it does not change. */
+  readonly speakers: readonly string[];
+  /** Who speaks, or null if nobody does. */
+  readonly speaker: string | null;
+  /** How many are mixed: with the shared mix, the number of distinct sounds for participants. */
+  readonly talkers: number;
+  /**
+   * The mix without a source; `mix` itself while that source is not mixed.
+   *
+   * @throws {NotFoundError} `ERR_NOT_FOUND` if it differs from the mix and nobody {@link AudioMixer.want}ed it.
+   */
+  without(id: string): Float32Array;
+  /** True if {@link without} of this id is the shared mix. */
+  isShared(id: string): boolean;
+  /** That source alone. @throws {NotFoundError} `ERR_NOT_FOUND` if nobody {@link AudioMixer.want}ed it. */
+  only(id: string): Float32Array;
+  /** The mix with gains of its own. @throws {NotFoundError} `ERR_NOT_FOUND` if nobody {@link AudioMixer.want}ed it. */
+  matrix(gains: Readonly<Record<string, number>>): Float32Array;
+}
+
+interface Wanted {
+  readonly sum: Sum;
+  users: number;
+}
+
+/**
+ * Mixes the sound of all sources of a mix, in ticks of 20 ms.
+ *
+ * Invariants:
+ * - Tick n is exactly the sound from mix time n * 20 ms on. What was pushed at playout time t is heard at t.
+ * - Every sum is total minus what is left out, at double precision, then limited to -1 dBTP on its own.
+ * - Nothing that changes clicks: sources, mutes, gains and speakers fade over 10 ms.
+ * - The result depends on what was pushed and called between ticks, not on when.
+ *
+ * Synchronous and single-threaded. Holds native memory for sources whose clock drifts; dispose it.
+ *
+ * @example
+ * const mixer = new AudioMixer({ maxSpeakers: 4 });
+ * mixer.add("anna", { policy: "speaker" });
+ * using anna = mixer.want({ without: "anna" });
+ * mixer.push("anna", block, playoutUs);   // any number of times
+ * const sound = mixer.tick(0);            // encode sound.mix, and anna.pcm unless anna.shared
+ */
+export class AudioMixer implements Disposable {
+  readonly #sources = new Map<string, MixedSource>();
+  /** Removed, and still fading out. */
+  #leaving: MixedSource[] = [];
+  /** Everyone who may sound in this tick; rebuilt when somebody comes or goes. */
+  #all: MixedSource[] = [];
+  readonly #wanted = new Map<string, Wanted>();
+  readonly #shared = new SharedSum();
+  readonly #total = new Float64Array(TICK_SAMPLES * CHANNELS);
+  readonly #scratch = new Float64Array(TICK_SAMPLES * CHANNELS);
+  readonly #sound: TickSound;
+  #next: number | undefined;
+  #speakers: readonly string[] = [];
+  #speaker: string | null = null;
+
+  constructor(options: AudioMixerOptions) {
+    if (!Number.isInteger(options.maxSpeakers) || options.maxSpeakers < 1) {
+      throw new InvalidArgumentError("maxSpeakers", "must be a whole number of at least 1");
+    }
+    this.#sound = this.#createSound();
+  }
+
+  /**
+   * Takes a source in. Before the first tick it sounds from its very first sample; later it fades in.
+   *
+   * @throws {ExistsError} `ERR_EXISTS` if the id is taken.
+   */
+  add(id: string, settings: Partial<SourceSettings> = {}): void {
+    if (this.#sources.has(id)) throw new ExistsError(`source ${id} is in the mix already`);
+    this.#sources.set(id, new MixedSource(id, { ...DEFAULTS, ...settings }, this.#next !== undefined));
+    this.#rebuild();
+  }
+
+  /** Changes what is given. @throws {NotFoundError} `ERR_NOT_FOUND` if there is no such source. */
+  update(id: string, settings: Partial<SourceSettings>): void {
+    const source = this.#get(id);
+    source.settings = { ...source.settings, ...settings };
+  }
+
+  /** Fades a source out and forgets it; one that is not there is none already. */
+  remove(id: string): void {
+    const source = this.#sources.get(id);
+    if (source === undefined) return;
+    this.#sources.delete(id);
+    source.settings = { ...source.settings, muted: true };
+    this.#leaving.push(source);
+    this.#rebuild();
+  }
+
+  /** True if the source is in the mix, on or off the air. */
+  has(id: string): boolean {
+    return this.#sources.has(id);
+  }
+
+  /**
+   * Gives a source's decoded sound; copied. Sound of a source that is not there is dropped.
+   *
+   * @param playoutUs mix time at which the timeline wants the first sample heard, before the operator's trim.
+   */
+  push(id: string, block: AudioBlock, playoutUs: Micros): void {
+    const source = this.#sources.get(id);
+    source?.playout.push(block, us(playoutUs + source.settings.delayMs * 1000));
+  }
+
+  /** Mix time up to which a source's sound is there; undefined if none is. A tick needs {@link MIXER_AHEAD_US} more. */
+  untilUs(id: string): Micros | undefined {
+    return this.#sources.get(id)?.playout.untilUs;
+  }
+
+  /**
+   * Asks for a sum, from the next tick on. Equal requests share one sum and its limiter.
+   *
+   * A handle for `without` yields the shared mix while that source is not mixed and goes over to its own sum, and
+   * back, without a jump: both are aligned to the sample, and `shared` says which it is.
+   */
+  want(request: SumRequest = {}): SumHandle {
+    const key = keyOf(request);
+    const wanted = this.#wanted.get(key) ?? { sum: this.#create(request), users: 0 };
+    wanted.users += 1;
+    this.#wanted.set(key, wanted);
+    return new OpenHandle(key, wanted.sum, () => this.#release(key, wanted));
+  }
+
+  /**
+   * Mixes tick `index`, that is mix time `index * 20 ms`. Ticks follow on one another; those left out are not heard.
+   *
+   * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if the index goes back.
+   */
+  tick(index: number): TickSound {
+    if (this.#next !== undefined && index < this.#next) throw new InvalidArgumentError("index", "goes back");
+    const atUs = us(index * TICK_US);
+    // The limiters lag behind their input; the first input makes up for it.
+    if (index !== this.#next) this.#advance(atUs, LIMITER_DELAY_SAMPLES);
+    this.#advance(us(atUs + MIXER_AHEAD_US), TICK_SAMPLES);
+    this.#next = index + 1;
+    return this.#sound;
+  }
+
+  [Symbol.dispose](): void {
+    for (const source of this.#all) source[Symbol.dispose]();
+    this.#sources.clear();
+    this.#leaving = [];
+    this.#all = [];
+  }
+
+  #advance(atUs: Micros, count: number): void {
+    for (const source of this.#all) {
+      source.render(atUs, count);
+      source.amplify();
+    }
+    this.#seat();
+    const total = this.#total.subarray(0, count * CHANNELS).fill(0);
+    for (const source of this.#all) {
+      source.weigh();
+      add(total, source.contribution, 1);
+    }
+    const input: SumInput = {
+      sources: this.#all,
+      total,
+      levelFrom: 1,
+      levelTo: 1,
+      shared: this.#shared,
+      scratch: this.#scratch.subarray(0, count * CHANNELS),
+    };
+    for (const { sum } of this.#wanted.values()) if (sum !== this.#shared) sum.begin(input);
+    this.#shared.render(input);
+    for (const { sum } of this.#wanted.values()) if (sum !== this.#shared) sum.render(input);
+    this.#bury();
+  }
+
+  #seat(): void {
+    for (const source of this.#sources.values()) {
+      if (this.#next === undefined) source.seat.jump(1);
+      else source.seat.set(1);
+    }
+    const speakers = [...this.#sources.keys()].sort();
+    if (speakers.join() !== this.#speakers.join()) this.#speakers = speakers;
+  }
+
+  #bury(): void {
+    if (this.#leaving.length === 0) return;
+    for (const source of this.#leaving) if (source.gone) source[Symbol.dispose]();
+    this.#leaving = this.#leaving.filter((source) => !source.gone);
+    this.#rebuild();
+  }
+
+  #rebuild(): void {
+    this.#all = [...this.#sources.values(), ...this.#leaving];
+  }
+
+  #get(id: string): MixedSource {
+    const source = this.#sources.get(id);
+    if (source === undefined) throw new NotFoundError(`no source ${id} in the mix`);
+    return source;
+  }
+
+  #create({ without, only, matrix }: SumRequest): Sum {
+    if (without !== undefined) return new SumWithout(without);
+    if (only !== undefined) return new SumOnly(only);
+    if (matrix !== undefined) return new SumMatrix(matrix);
+    return this.#shared;
+  }
+
+  #release(key: string, wanted: Wanted): void {
+    wanted.users -= 1;
+    if (wanted.users === 0 && this.#wanted.get(key) === wanted) this.#wanted.delete(key);
+  }
+
+  #find(request: SumRequest): Sum {
+    const wanted = this.#wanted.get(keyOf(request));
+    if (wanted === undefined) throw new NotFoundError(`nobody asked for the sum ${keyOf(request)}`);
+    return wanted.sum;
+  }
+
+  #isMixed(id: string): boolean {
+    return this.#all.some((source) => source.id === id && source.contribution !== undefined);
+  }
+
+  #createSound(): TickSound {
+    const mixer = this;
+    return {
+      mix: this.#shared.pcm,
+      get index(): number {
+        return (mixer.#next ?? 0) - 1;
+      },
+      get speakers(): readonly string[] {
+        return mixer.#speakers;
+      },
+      get speaker(): string | null {
+        return mixer.#speaker;
+      },
+      get talkers(): number {
+        return mixer.#speakers.length;
+      },
+      without(id) {
+        const wanted = mixer.#wanted.get(keyOf({ without: id }));
+        if (wanted !== undefined) return wanted.sum.pcm;
+        return mixer.#isMixed(id) ? mixer.#find({ without: id }).pcm : mixer.#shared.pcm;
+      },
+      isShared(id) {
+        return mixer.#wanted.get(keyOf({ without: id }))?.sum.shared ?? !mixer.#isMixed(id);
+      },
+      only: (id) => mixer.#find({ only: id }).pcm,
+      matrix: (gains) => mixer.#find({ matrix: gains }).pcm,
+    };
+  }
+}
+
+class OpenHandle implements SumHandle {
+  readonly key: string;
+  readonly #sum: Sum;
+  #release: (() => void) | undefined;
+
+  constructor(key: string, sum: Sum, release: () => void) {
+    this.key = key;
+    this.#sum = sum;
+    this.#release = release;
+  }
+
+  get pcm(): Float32Array {
+    return this.#sum.pcm;
+  }
+
+  get shared(): boolean {
+    return this.#sum.shared;
+  }
+
+  [Symbol.dispose](): void {
+    this.#release?.();
+    this.#release = undefined;
+  }
+}
+
+/** @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if more than one thing is asked for. */
+function keyOf({ without, only, matrix }: SumRequest): string {
+  const given = [without, only, matrix].filter((one) => one !== undefined).length;
+  if (given > 1) throw new InvalidArgumentError("request", "takes one of without, only and matrix");
+  if (without !== undefined) return `without:${without}`;
+  if (only !== undefined) return `only:${only}`;
+  if (matrix === undefined) return "mix";
+  return `matrix:${JSON.stringify(Object.entries(matrix).sort(([a], [b]) => (a < b ? -1 : 1)))}`;
+}

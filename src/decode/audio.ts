@@ -57,7 +57,7 @@ export class AudioDecoder implements Disposable {
     if (packet.kind !== "audio") return [];
     const held = [...this.#adopt(packet), ...this.#break(packet)];
     this.#newestArrivalUs = packet.arrivalUs;
-    if (this.#native === undefined || packet.discard) return held;
+    if (this.#native === undefined) return held;
     return [...held, ...this.#place(this.#native.decode(packet))];
   }
 

@@ -57,11 +57,11 @@ export class SampleClock {
   }
 
   #consult(stampUs: Micros, samples: number): void {
-    if (this.#anchorUs === undefined) return this.#anchor(stampUs);
-    const differenceUs = stampUs - this.#positionUs(this.#anchorUs);
-    if (Math.abs(differenceUs) > REANCHOR_US) {
-      this.#jumped = true;
-      return this.#anchor(stampUs);
+    const differenceUs = stampUs - this.#positionUs(this.#anchorUs ?? stampUs);
+    if (this.#anchorUs === undefined || Math.abs(differenceUs) > REANCHOR_US) {
+      this.#jumped ||= this.#anchorUs !== undefined;
+      this.#anchor(stampUs);
+      return;
     }
     this.#meanUs += (differenceUs - this.#meanUs) / SMOOTHING;
     const limitUs = this.#slewing ? CALM_US : DRIFT_US;

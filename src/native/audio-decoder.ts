@@ -1,8 +1,11 @@
 import {
   AV_CHANNEL_ORDER_NATIVE,
   AV_PKT_DATA_SKIP_SAMPLES,
+  AV_PKT_FLAG_DISCARD,
+  AV_PKT_FLAG_KEY,
   AVERROR_EAGAIN,
   AVERROR_EOF,
+  type AVPacketFlag,
 } from "node-av/constants";
 import { Packet as AvPacket, CodecContext, Frame, Rational } from "node-av/lib";
 import { MediaInvalidError } from "../core/error.ts";
@@ -76,12 +79,15 @@ export class NativeAudioDecoder implements Disposable {
   }
 
   /** Feeds one packet and returns what became ready. Never throws on bad data; that is counted in {@link errors}. */
-  decode({ data, ptsUs, dtsUs, durationUs, skipStart = 0, skipEnd = 0 }: Packet): readonly DecodedSound[] {
+  decode(source: Packet): readonly DecodedSound[] {
     const packet = this.#packet;
+    const { data, ptsUs, dtsUs, durationUs, discard, skipStart = 0, skipEnd = 0 } = source;
     packet.data = bufferOf(data);
     packet.pts = BigInt(ptsUs);
     packet.dts = BigInt(dtsUs);
     packet.duration = BigInt(durationUs);
+    // A discarded packet still sets the decoder up for the next one: transform codecs overlap.
+    packet.flags = (discard ? AV_PKT_FLAG_KEY | AV_PKT_FLAG_DISCARD : AV_PKT_FLAG_KEY) as AVPacketFlag;
     if (skipStart > 0 || skipEnd > 0) {
       const side = packet.newSideData(AV_PKT_DATA_SKIP_SAMPLES, 10);
       side.fill(0);

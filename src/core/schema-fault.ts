@@ -45,24 +45,39 @@ function insideUnion(union: z.core.$ZodIssueInvalidUnion): Issue {
 
 function problem(issue: Issue, schema: z.ZodType): string {
   if (issue.code !== "unrecognized_keys") return issue.message;
-  const near = nearest(issue.keys[0] ?? "", keysAt(schema));
+  const near = nearest(issue.keys[0] ?? "", keysAt(schema, issue.path));
   return near === undefined ? "is not a known key" : `is not a known key; did you mean "${near}"?`;
 }
 
-/** Every key that the schema knows anywhere: a superset of the right place's, enough for a hint. */
-function keysAt(schema: z.ZodType): readonly string[] {
-  const found = new Set<string>();
-  const seen = new Set<unknown>();
-  const walk = (node: unknown): void => {
-    if (typeof node !== "object" || node === null || seen.has(node)) return;
-    seen.add(node);
-    const { shape, def } = node as { shape?: unknown; def?: unknown };
-    if (typeof shape === "object" && shape !== null) for (const key of Object.keys(shape)) found.add(key);
-    for (const child of [shape, def]) {
-      if (typeof child === "object" && child !== null) for (const value of Object.values(child)) walk(value);
-    }
-    if (Array.isArray(node)) for (const value of node) walk(value);
+/** What this file needs to know of a schema's insides. */
+interface Node {
+  readonly shape?: Readonly<Record<string, Node>>;
+  readonly def: {
+    readonly innerType?: Node;
+    readonly in?: Node;
+    readonly options?: readonly Node[];
+    readonly element?: Node;
+    readonly valueType?: Node;
+    readonly items?: readonly Node[];
   };
-  walk(schema);
-  return [...found];
+}
+
+/** The keys that an object at `path` may have, in any branch of a union. */
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): readonly string[] {
+  let nodes = unwrapped(schema as unknown as Node);
+  for (const part of path) nodes = nodes.flatMap((node) => inside(node, part)).flatMap(unwrapped);
+  return nodes.flatMap((node) => Object.keys(node.shape ?? {}));
+}
+
+function inside({ shape, def }: Node, part: PropertyKey): readonly Node[] {
+  const key = String(part);
+  const field = shape !== undefined && Object.hasOwn(shape, key) ? shape[key] : undefined;
+  return [field, def.element, def.valueType, def.items?.[Number(part)]].filter((one) => one !== undefined);
+}
+
+/** A schema without what is wrapped around it: optional, nullable, default, transform, union. */
+function unwrapped(node: Node): readonly Node[] {
+  const { innerType, in: input, options } = node.def;
+  const within = [innerType, input, ...(options ?? [])].filter((one) => one !== undefined);
+  return within.length === 0 ? [node] : within.flatMap(unwrapped);
 }

@@ -13,16 +13,19 @@ const SLACK = 0.001;
 const Name = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 of A-Z a-z 0-9 _ -");
 
 /** A share of the canvas: `0.25`, `"0.25"` or `"1/4"`. */
-const share = (min: number, max: number) =>
-  z
+function share(min: number, max: number) {
+  const range = `must be from ${min} to ${max}`;
+  const text = /^(\d{1,6}\/[1-9]\d{0,5}|\d{1,3}(\.\d{1,6})?)$/;
+  const error = `${range}, as a number or a string like "1/4"`;
+  return z
     .union(
-      [
-        z.number().min(0).max(max),
-        z.string().regex(/^(\d{1,6}\/[1-9]\d{0,5}|\d{1,3}(\.\d{1,6})?)$/, `must be like 0.25 or "1/4"`),
-      ],
-      { error: `must be a number or a string like "1/4", from ${min} to ${max}` },
+      [z.number().min(min, range).max(max, range), z.string().regex(text, `must be like 0.25 or "1/4"`)],
+      {
+        error,
+      },
     )
-    .refine((value) => within(value, min, max), `must be from ${min} to ${max}`);
+    .refine((value) => within(value, min, max), range);
+}
 
 function within(value: number | string, min: number, max: number): boolean {
   const { num, den } = ratio(value);

@@ -30,7 +30,7 @@ const PACKAGE_LIVES_IN: Record<string, string> = {
   "node-av": "native",
   sharp: "native",
   pino: "core",
-  zod: "core layout contract service rpc cli",
+  zod: "core layout contract native service rpc cli",
   fastify: "web",
   ws: "web",
   "prom-client": "web",

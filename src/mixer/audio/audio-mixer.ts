@@ -1,7 +1,11 @@
 import { ExistsError, InvalidArgumentError, NotFoundError } from "../../core/error.ts";
 import { type Micros, ms, us } from "../../core/time.ts";
 import { type AudioBlock, CHANNELS, SAMPLE_RATE, TICK_SAMPLES } from "../../media/frame.ts";
+import { ActiveSpeaker } from "./active-speaker.ts";
+import { toDb } from "./level-meter.ts";
 import { LIMITER_DELAY_SAMPLES } from "./limiter.ts";
+import { LoudnessMeter } from "./loudness.ts";
+import { LoudnessLeveller } from "./loudness-leveller.ts";
 import {
   add,
   SharedSum,
@@ -13,6 +17,8 @@ import {
   SumWithout,
 } from "./mix-sum.ts";
 import { MixedSource, type SourceSettings } from "./mixed-source.ts";
+import type { PlayoutStats } from "./playout-buffer.ts";
+import { SpeakerSelection } from "./speaker-selection.ts";
 
 /** Length of one tick. */
 export const TICK_US: Micros = ms(20);
@@ -67,6 +73,40 @@ export interface TickSound {
   matrix(gains: Readonly<Record<string, number>>): Float32Array;
 }
 
+/** Loudness after ITU-R BS.1770-4, in LUFS; -Infinity while there was none. */
+export interface Loudness {
+  readonly momentary: number;
+  readonly shortTerm: number;
+  readonly integrated: number;
+}
+
+/** How one source sounds, before its gain and mute. */
+export interface SourceSound {
+  readonly speaking: boolean;
+  readonly mixed: boolean;
+  /** RFC 6464 §3: -dBov of the last tick, 0 to 127. */
+  readonly levelDbov: number;
+  /** Of the last tick, relative to full scale. */
+  readonly rmsDb: number;
+  readonly peakDb: number;
+  readonly lufs: Loudness;
+  /** Greatest so far, in dBTP. */
+  readonly truePeakDb: number;
+  readonly playout: PlayoutStats;
+}
+
+/** How the shared mix sounds. */
+export interface MixSound {
+  readonly lufs: Loudness;
+  /** Greatest so far, in dBTP. */
+  readonly truePeakDb: number;
+  /** What the limiter takes away at this moment, 0 or less. */
+  readonly limiterGainDb: number;
+  readonly levellerGainDb: number;
+  /** Distinct sums that somebody wants. */
+  readonly sums: number;
+}
+
 interface Wanted {
   readonly sum: Sum;
   users: number;
@@ -94,21 +134,26 @@ export class AudioMixer implements Disposable {
   readonly #sources = new Map<string, MixedSource>();
   /** Removed, and still fading out. */
   #leaving: MixedSource[] = [];
-  /** Everyone who may sound in this tick; rebuilt when somebody comes or goes. */
-  #all: MixedSource[] = [];
+  /** Sources as a list, and with them those who leave; rebuilt when somebody comes or goes. */
+  #present: readonly MixedSource[] = [];
+  #all: readonly MixedSource[] = [];
   readonly #wanted = new Map<string, Wanted>();
   readonly #shared = new SharedSum();
   readonly #total = new Float64Array(TICK_SAMPLES * CHANNELS);
   readonly #scratch = new Float64Array(TICK_SAMPLES * CHANNELS);
   readonly #sound: TickSound;
   #next: number | undefined;
-  #speakers: readonly string[] = [];
-  #speaker: string | null = null;
+  readonly #selection: SpeakerSelection;
+  readonly #active = new ActiveSpeaker();
+  readonly #leveller: LoudnessLeveller | undefined;
+  readonly #loudness = new LoudnessMeter();
 
   constructor(options: AudioMixerOptions) {
     if (!Number.isInteger(options.maxSpeakers) || options.maxSpeakers < 1) {
       throw new InvalidArgumentError("maxSpeakers", "must be a whole number of at least 1");
     }
+    this.#selection = new SpeakerSelection(options);
+    this.#leveller = options.loudness === undefined ? undefined : new LoudnessLeveller(options.loudness);
     this.#sound = this.#createSound();
   }
 
@@ -134,7 +179,7 @@ export class AudioMixer implements Disposable {
     const source = this.#sources.get(id);
     if (source === undefined) return;
     this.#sources.delete(id);
-    source.settings = { ...source.settings, muted: true };
+    source.leave();
     this.#leaving.push(source);
     this.#rebuild();
   }
@@ -188,45 +233,65 @@ export class AudioMixer implements Disposable {
     return this.#sound;
   }
 
+  /** How a source sounds. Makes a new object. @throws {NotFoundError} `ERR_NOT_FOUND` if there is no such source. */
+  stats(id: string): SourceSound {
+    const source = this.#get(id);
+    const { level, loudness } = source;
+    return {
+      speaking: source.speaking,
+      mixed: this.#selection.mixed.includes(id),
+      levelDbov: level.dbov,
+      rmsDb: level.rmsDb,
+      peakDb: level.peakDb,
+      lufs: readLoudness(loudness),
+      truePeakDb: loudness.truePeakDb,
+      playout: source.playout.stats(),
+    };
+  }
+
+  /** How the shared mix sounds. Makes a new object. */
+  mixStats(): MixSound {
+    return {
+      lufs: readLoudness(this.#loudness),
+      truePeakDb: this.#loudness.truePeakDb,
+      limiterGainDb: toDb(this.#shared.limiter.gain),
+      levellerGainDb: this.#leveller?.gainDb ?? 0,
+      sums: this.#wanted.size,
+    };
+  }
+
   [Symbol.dispose](): void {
     for (const source of this.#all) source[Symbol.dispose]();
     this.#sources.clear();
     this.#leaving = [];
     this.#all = [];
+    this.#present = [];
   }
 
   #advance(atUs: Micros, count: number): void {
-    for (const source of this.#all) {
-      source.render(atUs, count);
-      source.amplify();
-    }
-    this.#seat();
+    for (const source of this.#all) source.render(atUs, count);
+    const mixed = this.#selection.update(this.#present);
+    if (count === TICK_SAMPLES) this.#active.update(this.#present);
     const total = this.#total.subarray(0, count * CHANNELS).fill(0);
     for (const source of this.#all) {
-      source.weigh();
-      add(total, source.contribution, 1);
+      source.weigh(mixed.includes(source.id));
+      if (!source.silent) add(total, source.contribution, 1);
     }
+    const levelFrom = this.#leveller?.gain ?? 1;
+    this.#leveller?.push(total);
     const input: SumInput = {
       sources: this.#all,
       total,
-      levelFrom: 1,
-      levelTo: 1,
+      levelFrom,
+      levelTo: this.#leveller?.gain ?? 1,
       shared: this.#shared,
       scratch: this.#scratch.subarray(0, count * CHANNELS),
     };
     for (const { sum } of this.#wanted.values()) if (sum !== this.#shared) sum.begin(input);
     this.#shared.render(input);
     for (const { sum } of this.#wanted.values()) if (sum !== this.#shared) sum.render(input);
+    if (count === TICK_SAMPLES) this.#loudness.push(this.#shared.pcm);
     this.#bury();
-  }
-
-  #seat(): void {
-    for (const source of this.#sources.values()) {
-      if (this.#next === undefined) source.seat.jump(1);
-      else source.seat.set(1);
-    }
-    const speakers = [...this.#sources.keys()].sort();
-    if (speakers.join() !== this.#speakers.join()) this.#speakers = speakers;
   }
 
   #bury(): void {
@@ -237,7 +302,8 @@ export class AudioMixer implements Disposable {
   }
 
   #rebuild(): void {
-    this.#all = [...this.#sources.values(), ...this.#leaving];
+    this.#present = [...this.#sources.values()];
+    this.#all = [...this.#present, ...this.#leaving];
   }
 
   #get(id: string): MixedSource {
@@ -276,13 +342,13 @@ export class AudioMixer implements Disposable {
         return (mixer.#next ?? 0) - 1;
       },
       get speakers(): readonly string[] {
-        return mixer.#speakers;
+        return mixer.#selection.mixed;
       },
       get speaker(): string | null {
-        return mixer.#speaker;
+        return mixer.#active.current;
       },
       get talkers(): number {
-        return mixer.#speakers.length;
+        return mixer.#selection.mixed.length;
       },
       without(id) {
         const wanted = mixer.#wanted.get(keyOf({ without: id }));
@@ -322,6 +388,12 @@ class OpenHandle implements SumHandle {
     this.#release = undefined;
   }
 }
+
+const readLoudness = ({ momentary, shortTerm, integrated }: LoudnessMeter): Loudness => ({
+  momentary,
+  shortTerm,
+  integrated,
+});
 
 /** @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if more than one thing is asked for. */
 function keyOf({ without, only, matrix }: SumRequest): string {

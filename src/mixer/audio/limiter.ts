@@ -13,7 +13,7 @@ const BOX = 134;
 const HOLD = LIMITER_DELAY_SAMPLES - TRUE_PEAK_AHEAD + 4;
 const RELEASE = 1 - Math.exp(-1 / (0.08 * SAMPLE_RATE));
 /** Peaks are looked for in pieces of this many samples, so that quiet sound costs little. */
-const PIECE = 48;
+const PIECE = 24;
 
 /**
  * Keeps the true peak (ITU-R BS.1770-4 annex 2) of a stereo sum at or below -1 dBTP.

@@ -104,7 +104,8 @@ export class SumWithout implements Sum {
     this.#pcm = this.#state === "shared" ? shared.pcm : this.#own;
     if (this.#state === "shared") return;
     scratch.set(total);
-    for (const source of sources) if (source.id === this.#id) add(scratch, source.contribution, -1);
+    for (const source of sources)
+      if (source.id === this.#id && !source.silent) add(scratch, source.contribution, -1);
     level(scratch, levelFrom, levelTo);
     this.#limiter.process(scratch, this.#own.subarray(0, total.length));
     if (this.#state === "returning") crossFade(this.#own, shared.pcm);
@@ -150,7 +151,7 @@ export class SumMatrix implements Sum {
     scratch.fill(0);
     for (const source of sources) {
       const gain = Object.hasOwn(this.#gains, source.id) ? (this.#gains[source.id] ?? 0) : 0;
-      if (gain !== 0) add(scratch, source.pcm, gain);
+      if (gain !== 0 && !source.silent) add(scratch, source.pcm, gain);
     }
     this.#limiter.process(scratch, this.pcm.subarray(0, total.length));
   }

@@ -27,6 +27,8 @@ export interface PullResult {
   readonly heard: number;
   /** Offset of the first of them in the tick; -1 if there was none. */
   readonly firstAt: number;
+  /** True if the whole tick is digital silence. */
+  readonly silent: boolean;
 }
 
 /** Counts since the buffer was made, and how it stands. */
@@ -77,7 +79,7 @@ export class PlayoutBuffer implements Disposable {
   readonly #reader = new PlayoutReader(this.#queue);
   readonly #drift = new DriftControl();
   readonly #segments: Segment[] = [];
-  readonly #result = { heard: 0, firstAt: -1 };
+  readonly #result = { heard: 0, firstAt: -1, silent: true };
   #offset = new OffsetFilter(0);
   /** Mix position of the next pull, in samples; undefined before the first. */
   #next: number | undefined;
@@ -146,9 +148,11 @@ export class PlayoutBuffer implements Disposable {
     this.#result.firstAt = -1;
     if (this.#playing) this.#steer(at, count);
     if (this.#playing) this.#result.firstAt = 0;
+    this.#result.silent = !this.#playing && !this.#reader.fading;
     this.#tailAt = 0;
     this.#play(out, at, count);
     if (this.#playing) this.#queue.release(this.#reader.taken);
+    else if (this.#segments.length === 0) this.#queue.release(this.#queue.end);
     return this.#result;
   }
 
@@ -304,6 +308,7 @@ export class PlayoutBuffer implements Disposable {
     // The first sound of all begins as its author made it; everything later begins in the middle of something.
     this.#reader.seek(first, this.#everPlayed || late > 0);
     this.#playing = true;
+    this.#result.silent = false;
     this.#everPlayed = true;
     if (this.#result.firstAt < 0) this.#result.firstAt = done;
   }

@@ -1,6 +1,5 @@
 import { CHANNELS } from "../../media/frame.ts";
 
-const PHASES = 4;
 /** Taps per phase; the estimate between samples i and i+1 reads from i-5 to i+6. */
 const TAPS = 12;
 /** Samples that must be known after sample i for {@link peakAfter}. */
@@ -8,9 +7,10 @@ export const TRUE_PEAK_AHEAD: number = TAPS / 2;
 /** Samples that must be known before sample i for {@link peakAfter}. */
 export const TRUE_PEAK_BEHIND: number = TAPS / 2 - 1;
 
-const COEFFICIENTS = interpolator();
+/** The rows for a quarter and three quarters mirror each other: half their sum, half their difference, and a half's. */
+const { even: EVEN, odd: ODD, middle: MIDDLE, bound } = interpolator();
 /** No interpolated value is greater than the greatest sample times this. */
-export const TRUE_PEAK_BOUND: number = greatestGain();
+export const TRUE_PEAK_BOUND: number = bound;
 
 /**
  * The greatest level at sample `index` and between it and the next, by four times oversampling as in ITU-R BS.1770-4
@@ -20,18 +20,22 @@ export const TRUE_PEAK_BOUND: number = greatestGain();
  *   {@link TRUE_PEAK_AHEAD} after it.
  */
 export function peakAfter(values: Float32Array, index: number): number {
-  let peak = 0;
-  for (let c = 0; c < CHANNELS; c++) {
-    const at = index * CHANNELS + c;
-    peak = Math.max(peak, Math.abs(values[at] ?? 0));
-    const start = at - TRUE_PEAK_BEHIND * CHANNELS;
-    for (let k = 0; k < (PHASES - 1) * TAPS; k += TAPS) {
-      let sum = 0;
-      for (let t = 0; t < TAPS; t++) sum += (COEFFICIENTS[k + t] ?? 0) * (values[start + t * CHANNELS] ?? 0);
-      peak = Math.max(peak, Math.abs(sum));
-    }
+  const at = index * CHANNELS;
+  return Math.max(channelPeak(values, at), channelPeak(values, at + 1));
+}
+
+function channelPeak(values: Float32Array, at: number): number {
+  let [even, odd, middle] = [0, 0, 0];
+  let before = at - TRUE_PEAK_BEHIND * CHANNELS;
+  let after = at + TRUE_PEAK_AHEAD * CHANNELS;
+  for (let t = 0; t < TAPS / 2; t++, before += CHANNELS, after -= CHANNELS) {
+    const a = values[before] ?? 0;
+    const b = values[after] ?? 0;
+    even += (EVEN[t] ?? 0) * (a + b);
+    odd += (ODD[t] ?? 0) * (a - b);
+    middle += (MIDDLE[t] ?? 0) * (a + b);
   }
-  return peak;
+  return Math.max(Math.abs(values[at] ?? 0), Math.abs(even) + Math.abs(odd), Math.abs(middle));
 }
 
 /** Greatest absolute sample in interleaved values from `from` to before `to`. */
@@ -44,30 +48,30 @@ export function samplePeak(values: Float32Array, from: number, to: number): numb
   return peak;
 }
 
-/** Windowed sinc for the three points between two samples, one row each; each row passes direct current as it is. */
-function interpolator(): Float64Array {
-  const rows = new Float64Array((PHASES - 1) * TAPS);
-  for (let phase = 1; phase < PHASES; phase++) {
-    const row = rows.subarray((phase - 1) * TAPS, phase * TAPS);
-    for (let t = 0; t < TAPS; t++) {
-      const x = t - TRUE_PEAK_BEHIND - phase / PHASES;
-      const window = Math.cos((Math.PI * x) / (TAPS + 1)) ** 2;
-      row[t] = (Math.sin(Math.PI * x) / (Math.PI * x)) * window;
-    }
-    const total = row.reduce((sum, value) => sum + value, 0);
-    for (let t = 0; t < TAPS; t++) row[t] = (row[t] ?? 0) / total;
-  }
-  return rows;
+/** Windowed sinc for the three points between two samples; each passes direct current as it is. */
+function interpolator(): {
+  readonly even: Float64Array;
+  readonly odd: Float64Array;
+  readonly middle: Float64Array;
+  readonly bound: number;
+} {
+  const [quarter, half] = [row(1 / 4), row(1 / 2)];
+  const side = quarter.slice(0, TAPS / 2);
+  const bound = Math.max(...[quarter, half].map((taps) => taps.reduce((sum, tap) => sum + Math.abs(tap), 0)));
+  return {
+    even: side.map((tap, t) => (tap + (quarter[TAPS - 1 - t] ?? 0)) / 2),
+    odd: side.map((tap, t) => (tap - (quarter[TAPS - 1 - t] ?? 0)) / 2),
+    middle: half.slice(0, TAPS / 2),
+    bound,
+  };
 }
 
-function greatestGain(): number {
-  let greatest = 1;
-  for (let k = 0; k < COEFFICIENTS.length; k += TAPS) {
-    const row = COEFFICIENTS.subarray(k, k + TAPS);
-    greatest = Math.max(
-      greatest,
-      row.reduce((sum, value) => sum + Math.abs(value), 0),
-    );
-  }
-  return greatest;
+/** Taps that give the value `fraction` of the way from one sample to the next. */
+function row(fraction: number): Float64Array {
+  const taps = Float64Array.from({ length: TAPS }, (_, t) => {
+    const x = t - TRUE_PEAK_BEHIND - fraction;
+    return (Math.sin(Math.PI * x) / (Math.PI * x)) * Math.cos((Math.PI * x) / (TAPS + 1)) ** 2;
+  });
+  const total = taps.reduce((sum, tap) => sum + tap, 0);
+  return taps.map((tap) => tap / total);
 }

@@ -1,0 +1,196 @@
+import { CHANNELS, SAMPLE_RATE, TICK_SAMPLES } from "../../media/frame.ts";
+import { toDb } from "./level-meter.ts";
+import { peakAfter, samplePeak, TRUE_PEAK_AHEAD, TRUE_PEAK_BEHIND } from "./true-peak.ts";
+
+/** Energy is summed over this many samples: 100 ms, the hop of BS.1770 gating blocks. */
+const STEP = SAMPLE_RATE / 10;
+const MOMENTARY_STEPS = 4;
+const SHORT_TERM_STEPS = 30;
+
+/** Absolute gate of ITU-R BS.1770-4, in LUFS. */
+const ABSOLUTE_GATE = -70;
+const RELATIVE_GATE = -10;
+/** Gating blocks are kept as a histogram, so that hours cost no more than seconds. */
+const BINS_PER_LU = 20;
+const BINS = 80 * BINS_PER_LU;
+
+/** K-weighting at 48 kHz, ITU-R BS.1770-4 tables 1 and 2: a high shelf, then a high pass. */
+const SHELF = {
+  b0: 1.53512485958697,
+  b1: -2.69169618940638,
+  b2: 1.19839281085285,
+  a1: -1.69065929318241,
+  a2: 0.73248077421585,
+};
+const HIGH_PASS = { a1: -1.99004745483398, a2: 0.99007225036621 };
+
+/** The true peak is looked for in pieces of this many samples. */
+const PIECE = 24;
+/**
+ * Sound whose samples all stay this far below the greatest true peak so far is taken not to pass it: enough for any
+ * tone up to a quarter of the sampling rate, with reserve, and it saves nearly all of the work.
+ */
+const HEADROOM = 1.6;
+const REACH = TRUE_PEAK_BEHIND + TRUE_PEAK_AHEAD;
+
+/** Mean square of K-weighted sound, summed over channels, to LUFS; -Infinity at silence. */
+export const toLufs = (energy: number): number => -0.691 + 10 * Math.log10(energy);
+
+/**
+ * Loudness after ITU-R BS.1770-4 and EBU R128 (EBU Tech 3341): momentary (400 ms), short-term (3 s), integrated with
+ * both gates, and the greatest true peak.
+ *
+ * Steps of 100 ms; windows that are not yet full count as silence where they are empty. Memory is fixed.
+ */
+export class LoudnessMeter {
+  /** Filter memory: two values per channel and stage. */
+  readonly #state = new Float64Array(4 * CHANNELS);
+  readonly #steps = new Float64Array(SHORT_TERM_STEPS);
+  readonly #counts = new Float64Array(BINS);
+  readonly #energies = new Float64Array(BINS);
+  readonly #recent = new Float32Array((REACH + TICK_SAMPLES) * CHANNELS);
+  #step = 0;
+  #seen = 0;
+  #sum = 0;
+  #truePeak = 0;
+  #silent = true;
+
+  /** Takes interleaved sound, at most one tick. Allocates nothing. */
+  push(pcm: Float32Array): void {
+    this.#silent = false;
+    this.#measurePeak(pcm);
+    for (let at = 0; at < pcm.length; ) {
+      const to = Math.min(pcm.length, at + (STEP - this.#seen) * CHANNELS);
+      this.#sum += this.#weigh(pcm, at, to);
+      this.#advance((to - at) / CHANNELS);
+      at = to;
+    }
+  }
+
+  /** Takes `samples` of silence per channel; costs next to nothing. */
+  pushSilence(samples: number): void {
+    if (!this.#silent) {
+      this.#state.fill(0);
+      this.#recent.fill(0);
+      this.#silent = true;
+    }
+    for (let left = samples; left > 0; ) {
+      const part = Math.min(left, STEP - this.#seen);
+      this.#advance(part);
+      left -= part;
+    }
+  }
+
+  /** Over the last 400 ms, in LUFS; -Infinity at silence. */
+  get momentary(): number {
+    return toLufs(this.#mean(MOMENTARY_STEPS));
+  }
+
+  /** Over the last 3 s, in LUFS; -Infinity at silence. */
+  get shortTerm(): number {
+    return toLufs(this.#mean(SHORT_TERM_STEPS));
+  }
+
+  /** Over everything that passed both gates, in LUFS; -Infinity if nothing did. */
+  get integrated(): number {
+    const ungated = this.#meanFrom(0);
+    if (ungated === 0) return Number.NEGATIVE_INFINITY;
+    return toLufs(this.#meanFrom(binOf(toLufs(ungated) + RELATIVE_GATE)));
+  }
+
+  /** Greatest so far, in dBTP; -127 at the least. */
+  get truePeakDb(): number {
+    return toDb(this.#truePeak);
+  }
+
+  /** Steps of 100 ms so far; changes when a new {@link momentary} is there. */
+  get steps(): number {
+    return this.#step;
+  }
+
+  /** Filters [from, to) and returns the sum of squares over both channels. */
+  #weigh(pcm: Float32Array, from: number, to: number): number {
+    let sum = 0;
+    const state = this.#state;
+    for (let c = 0; c < CHANNELS; c++) {
+      let s1 = state[4 * c] ?? 0;
+      let s2 = state[4 * c + 1] ?? 0;
+      let h1 = state[4 * c + 2] ?? 0;
+      let h2 = state[4 * c + 3] ?? 0;
+      for (let i = from + c; i < to; i += CHANNELS) {
+        const x = pcm[i] ?? 0;
+        const y = SHELF.b0 * x + s1;
+        s1 = SHELF.b1 * x - SHELF.a1 * y + s2;
+        s2 = SHELF.b2 * x - SHELF.a2 * y;
+        const z = y + h1;
+        h1 = -2 * y - HIGH_PASS.a1 * z + h2;
+        h2 = y - HIGH_PASS.a2 * z;
+        sum += z * z;
+      }
+      // Denormal numbers are slow; a decayed filter holds nothing else.
+      state[4 * c] = settle(s1);
+      state[4 * c + 1] = settle(s2);
+      state[4 * c + 2] = settle(h1);
+      state[4 * c + 3] = settle(h2);
+    }
+    return sum;
+  }
+
+  #advance(samples: number): void {
+    this.#seen += samples;
+    if (this.#seen < STEP) return;
+    this.#steps[this.#step % SHORT_TERM_STEPS] = this.#sum / STEP;
+    this.#step += 1;
+    this.#seen = 0;
+    this.#sum = 0;
+    if (this.#step >= MOMENTARY_STEPS) this.#gate(this.#mean(MOMENTARY_STEPS));
+  }
+
+  #gate(energy: number): void {
+    const loudness = toLufs(energy);
+    if (!(loudness >= ABSOLUTE_GATE)) return;
+    const bin = binOf(loudness);
+    this.#counts[bin] = (this.#counts[bin] ?? 0) + 1;
+    this.#energies[bin] = (this.#energies[bin] ?? 0) + energy;
+  }
+
+  #mean(steps: number): number {
+    let sum = 0;
+    for (let i = 1; i <= Math.min(steps, this.#step); i++)
+      sum += this.#steps[(this.#step - i) % SHORT_TERM_STEPS] ?? 0;
+    return sum / steps;
+  }
+
+  #meanFrom(first: number): number {
+    let [count, energy] = [0, 0];
+    for (let bin = first; bin < BINS; bin++) {
+      count += this.#counts[bin] ?? 0;
+      energy += this.#energies[bin] ?? 0;
+    }
+    return count === 0 ? 0 : energy / count;
+  }
+
+  #measurePeak(pcm: Float32Array): void {
+    const recent = this.#recent;
+    recent.set(pcm, REACH * CHANNELS);
+    const length = pcm.length + REACH * CHANNELS;
+    if (samplePeak(recent, 0, length) * HEADROOM > this.#truePeak) this.#searchPeak(pcm.length / CHANNELS);
+    recent.copyWithin(0, pcm.length, pcm.length + REACH * CHANNELS);
+  }
+
+  #searchPeak(count: number): void {
+    const recent = this.#recent;
+    for (let at = 0; at < count; at += PIECE) {
+      const to = Math.min(count, at + PIECE);
+      if (samplePeak(recent, at * CHANNELS, (to + REACH) * CHANNELS) * HEADROOM <= this.#truePeak) continue;
+      for (let i = at; i < to; i++) {
+        this.#truePeak = Math.max(this.#truePeak, peakAfter(recent, i + TRUE_PEAK_BEHIND));
+      }
+    }
+  }
+}
+
+const settle = (value: number): number => (Math.abs(value) < 1e-20 ? 0 : value);
+
+const binOf = (lufs: number): number =>
+  Math.max(0, Math.min(BINS - 1, Math.floor((lufs - ABSOLUTE_GATE) * BINS_PER_LU)));

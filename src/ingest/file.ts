@@ -6,6 +6,7 @@ import type { Clock } from "../media/clock.ts";
 import type { Packet } from "../media/packet.ts";
 import { Demuxer, type DemuxerOptions } from "../native/demuxer.ts";
 import { FilePass } from "./file-pass.ts";
+import { CONTAINER_FORMATS } from "./formats.ts";
 import type { Ingest } from "./ingest.ts";
 
 /** A regular file as an input. */
@@ -19,28 +20,6 @@ export interface FileOptions {
   /** Its abort is a {@link Ingest.close}. */
   readonly signal?: AbortSignal;
 }
-
-/** Containers and raw streams that are read; none of them can name another file. */
-const FORMATS = [
-  ["mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "mpegts", "mpeg", "mpegvideo", "avi", "flv"],
-  [
-    "live_flv",
-    "asf",
-    "mxf",
-    "nut",
-    "ogg",
-    "ivf",
-    "obu",
-    "h264",
-    "hevc",
-    "m4v",
-    "dv",
-    "gif",
-    "yuv4mpegpipe",
-    "rm",
-  ],
-  ["wav", "w64", "aiff", "au", "caf", "flac", "mp3", "aac", "ac3", "eac3", "amr", "wv", "tta", "ape", "dts"],
-].flat();
 
 /**
  * Opens a regular file. It is touched when the iteration begins, so failures come there: `ERR_PEER_UNREACHABLE` if it
@@ -95,7 +74,7 @@ class FileIngest implements Ingest {
     const wanted: DemuxerOptions = {
       url: `file:${resolve(path)}`,
       protocols: ["file"],
-      formats: FORMATS,
+      formats: CONTAINER_FORMATS,
       clock,
     };
     const demuxer = sync ? Demuxer.openSync(wanted) : await Demuxer.open(wanted);

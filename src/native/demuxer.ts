@@ -31,8 +31,8 @@ export interface DemuxerOptions {
   readonly clock: Clock;
   /** More options of the protocol or format, by FFmpeg's names. */
   readonly extra?: Readonly<Record<string, string | number>>;
-  /** Take the container's word for codec parameters instead of reading ahead for them. */
-  readonly skipProbe?: boolean;
+  /** Take the container's word for codec parameters where it is complete, instead of reading ahead for them. */
+  readonly probeIfNeeded?: boolean;
 }
 
 /** An FFmpeg return code that ended an open or a read, with its words. */
@@ -107,7 +107,7 @@ export class Demuxer implements AsyncDisposable {
     using dictionary = dictionaryOf(wanted);
     const opened = await context.openInput(wanted.url, null, dictionary);
     if (opened < 0) throw new DemuxError("cannot be opened", opened);
-    const probed = wanted.skipProbe ? 0 : await context.findStreamInfo(null);
+    const probed = mayStart(context, wanted) ? 0 : await context.findStreamInfo(null);
     return Demuxer.#finish(context, probed, wanted);
   }
 
@@ -121,7 +121,7 @@ export class Demuxer implements AsyncDisposable {
     using dictionary = dictionaryOf(wanted);
     const opened = context.openInputSync(wanted.url, null, dictionary);
     if (opened < 0) throw new DemuxError("cannot be opened", opened);
-    const probed = wanted.skipProbe ? 0 : context.findStreamInfoSync(null);
+    const probed = mayStart(context, wanted) ? 0 : context.findStreamInfoSync(null);
     return Demuxer.#finish(context, probed, wanted);
   }
 
@@ -237,6 +237,19 @@ function dictionaryOf({ protocols, formats, extra }: DemuxerOptions): ReturnType
     protocol_whitelist: protocols.join(","),
     format_whitelist: formats.join(","),
   });
+}
+
+/** True if every stream already says all that its decoder needs. */
+function mayStart(context: FormatContext, { probeIfNeeded }: DemuxerOptions): boolean {
+  const streams = context.streams;
+  return probeIfNeeded === true && streams.length > 0 && streams.every(isComplete);
+}
+
+function isComplete(stream: Stream): boolean {
+  const info = streamInfoOf(stream);
+  if (info === undefined) return true;
+  if (info.kind === "audio") return info.sampleRate !== undefined && info.channels !== undefined;
+  return info.extradata !== undefined || info.codec === "vp8" || info.codec === "vp9";
 }
 
 const newTrack = (info: StreamInfo, { timeBase }: Stream): Track => ({

@@ -1,10 +1,13 @@
-import { AV_LOG_FATAL, AV_NOPTS_VALUE } from "node-av/constants";
+import { AV_LOG_ERROR, AV_LOG_FATAL, AV_NOPTS_VALUE } from "node-av/constants";
 import { avGetCodecName, Codec, Dictionary, FFmpegError, Log } from "node-av/lib";
 import { DeviceError } from "../core/error.ts";
 import { type Micros, us } from "../core/time.ts";
 
 // Hostile input makes libav talk without end; what matters comes back as return codes and counters.
 Log.setLevel(AV_LOG_FATAL);
+
+/** Lets FFmpeg's error lines through to stderr, for a process whose stderr somebody reads. */
+export const logErrors = (): void => Log.setLevel(AV_LOG_ERROR);
 
 /** FFmpeg's time unit as a plain pair, seconds per tick. */
 export interface TimeBase {

@@ -1,0 +1,210 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Readable } from "node:stream";
+import type { DestinationRules } from "../core/destinations.ts";
+import {
+  type ErrorInfo,
+  InternalError,
+  MediaInvalidError,
+  PeerLostError,
+  PeerUnreachableError,
+  RemoteError,
+} from "../core/error.ts";
+import { redactUrl } from "../core/log.ts";
+import { type Micros, ms, us } from "../core/time.ts";
+import type { Clock } from "../media/clock.ts";
+import { Link } from "../media/link.ts";
+import type { Packet } from "../media/packet.ts";
+import type { Ingest } from "./ingest.ts";
+import { type PullMessage, type PullRequest, readMessages } from "./pull-frames.ts";
+import { planPull } from "./pull-plan.ts";
+import { StampTracker } from "./timestamps.ts";
+
+/** A network input that FFmpeg opens. */
+export interface PullOptions {
+  /** rtmp, rtmps, rtsp, rtsps, srt, http or https. */
+  readonly url: string;
+  /** The mix clock; it must run. */
+  readonly clock: Clock;
+  /** Which addresses may be connected to, redirects and playlists included. */
+  readonly destinations: DestinationRules;
+  /** From the start to the first packet; 10 s if absent. */
+  readonly openTimeoutMs?: number;
+  /** From one packet to the next; 5 s if absent. */
+  readonly stallTimeoutMs?: number;
+  /** Its abort is a {@link Ingest.close}. */
+  readonly signal?: AbortSignal;
+}
+
+/** How much of an unread live input is kept. */
+const LIVE_BOUNDS = { maxMs: 5000, maxBytes: 32 * 2 ** 20 } as const;
+/** How much of what FFmpeg said is kept to explain a failure. */
+const MAX_REASON_CHARS = 2000;
+
+/**
+ * Opens a network input in a process of its own, which is killed when it does not open or goes silent in time, and at
+ * once on close. The connection is made when the iteration begins, so failures come there.
+ *
+ * @throws {NotSupportedError} `ERR_NOT_SUPPORTED` for a scheme that is not pulled.
+ * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` for what is no URL with a host.
+ */
+export function openPull(options: PullOptions): Ingest {
+  const { isLive } = planPull(options.url, 0);
+  return new PullIngest(options, isLive);
+}
+
+class PullIngest implements Ingest {
+  readonly #options: PullOptions;
+  readonly #isLive: boolean;
+  readonly #link: Link;
+  #tracker = new StampTracker();
+  readonly #stop = new AbortController();
+  #child: ChildProcess | undefined;
+  #said = "";
+  #isOpen = false;
+  /** When something last came, or was last waited for by us rather than by the reader. */
+  #activeUs: Micros = us(0);
+  #failure: Error | undefined;
+
+  constructor(options: PullOptions, isLive: boolean) {
+    this.#options = options;
+    this.#isLive = isLive;
+    this.#link = new Link({ ...LIVE_BOUNDS, overflow: isLive ? "drop-to-key" : "wait" });
+    options.signal?.addEventListener("abort", () => void this.close(), { once: true });
+    if (options.signal?.aborted) this.#stop.abort();
+  }
+
+  get dropped(): number {
+    return this.#link.dropped;
+  }
+
+  close(): Promise<void> {
+    this.#stop.abort();
+    this.#child?.kill("SIGKILL");
+    this.#link.abort();
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Packet, void, undefined> {
+    if (this.#stop.signal.aborted) return;
+    const running = this.#run();
+    try {
+      yield* this.#link;
+      await running;
+      if (this.#failure !== undefined) throw this.#failure;
+    } finally {
+      await this.close();
+      await running;
+    }
+  }
+
+  /** Runs the child to its end and leaves in `#failure` why, if that was no regular one. Never rejects. */
+  async #run(): Promise<void> {
+    const exited = Promise.withResolvers<string>();
+    const watching = this.#watch();
+    try {
+      const child = this.#spawn();
+      this.#child = child;
+      child.once("error", (error) => exited.resolve(error.message));
+      child.once("exit", (code, signal) => exited.resolve(signal ?? `exit ${code}`));
+      const ended = await this.#receive(child.stdio[3] as Readable);
+      if (!ended) this.#fail(new PeerLostError(`its reader died: ${await exited.promise}`));
+    } catch (error) {
+      this.#fail(error instanceof Error ? error : new InternalError(String(error)));
+    } finally {
+      this.#stop.abort();
+      this.#child?.kill("SIGKILL");
+      this.#link.end();
+      await watching;
+    }
+  }
+
+  #spawn(): ChildProcess {
+    const { url, destinations, clock, stallTimeoutMs = 5000 } = this.#options;
+    const program = new URL(import.meta.url.replace(/pull\.(ts|js)$/, "pull-child.$1")).pathname;
+    // An empty environment: FFmpeg would follow proxies named there.
+    const child = spawn(process.execPath, [program], { stdio: ["pipe", "ignore", "pipe", "pipe"], env: {} });
+    const request: PullRequest = {
+      url,
+      destinations,
+      ioTimeoutUs: stallTimeoutMs * 2000,
+      nowUs: clock.now(),
+    };
+    child.stdin?.on("error", () => undefined); // It died; its exit says so.
+    child.stdin?.write(`${JSON.stringify(request)}\n`);
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.#said = (this.#said + text).slice(-MAX_REASON_CHARS);
+    });
+    return child;
+  }
+
+  /** True if the child said how it ended. */
+  async #receive(pipe: Readable): Promise<boolean> {
+    for await (const message of readMessages(pipe)) {
+      this.#activeUs = this.#options.clock.now();
+      if (message.type === "end") return true;
+      if (message.type === "error") {
+        this.#fail(this.#explained(message.error));
+        return true;
+      }
+      await this.#take(message);
+    }
+    return this.#stop.signal.aborted;
+  }
+
+  async #take(message: Extract<PullMessage, { type: "open" | "packet" }>): Promise<void> {
+    if (message.type === "open") {
+      this.#tracker = new StampTracker(message.wrapUs);
+      return;
+    }
+    this.#isOpen = true;
+    const { packet } = message;
+    const { ptsUs, dtsUs, discontinuity } = this.#tracker.track(packet.kind, packet);
+    this.#link.push({ ...packet, ptsUs, dtsUs, ...(discontinuity ? { discontinuity } : {}) });
+    if (this.#isLive) return;
+    await this.#link.drained();
+    this.#activeUs = this.#options.clock.now();
+  }
+
+  /** Kills the child when it takes too long to open, or goes silent. */
+  async #watch(): Promise<void> {
+    const { clock, openTimeoutMs = 10_000, stallTimeoutMs = 5000 } = this.#options;
+    this.#activeUs = clock.now();
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const limit = ms(this.#isOpen ? stallTimeoutMs : openTimeoutMs);
+      const due = us(this.#activeUs + limit);
+      if (clock.now() < due || this.#isHeldBack()) {
+        const until = this.#isHeldBack() ? us(clock.now() + limit) : due;
+        await clock.sleepUntil(until, signal).catch(() => undefined);
+        continue;
+      }
+      const waited = `nothing came for ${limit / 1000} ms`;
+      const why = this.#isOpen ? new PeerLostError(waited) : new PeerUnreachableError(waited);
+      this.#fail(why);
+      this.#child?.kill("SIGKILL");
+      return;
+    }
+  }
+
+  /** True while nothing comes because nobody reads here. */
+  #isHeldBack(): boolean {
+    return !this.#isLive && this.#link.heldMs > LIVE_BOUNDS.maxMs;
+  }
+
+  #fail(why: Error): void {
+    if (!this.#stop.signal.aborted) this.#failure ??= why;
+  }
+
+  /** A child's error with what FFmpeg said last, and without what a URL must not tell. */
+  #explained(error: ErrorInfo): Error {
+    const last = this.#said.trim().split("\n").at(-1) ?? "";
+    const said = last.replace(/[a-z]+:\/\/\S+/gi, (url) => redactUrl(url));
+    const message = said === "" ? error.message : `${error.message} (${said})`;
+    if (error.code === "ERR_MEDIA_INVALID") return new MediaInvalidError(message);
+    return new RemoteError({ ...error, message });
+  }
+}

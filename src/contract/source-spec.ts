@@ -6,19 +6,22 @@ export const Id: z.ZodString = z.string().regex(ID_PATTERN, "must be 1 to 64 of 
 
 const Fraction = z.number().min(0).max(1);
 
+/** Linear factor; 1 leaves the level alone. */
+const Gain = z.number().min(0).max(16);
+/** The operator's trim; positive plays later. */
+const DelayMs = z.number().min(-5000).max(5000);
+
 const Audio = z.strictObject({
-  /** Linear factor; 1 leaves the level alone. */
-  gain: z.number().min(0).max(16).default(1),
+  gain: Gain.default(1),
   muted: z.boolean().default(false),
-  /** The operator's trim; positive plays later. */
-  delayMs: z.number().min(-5000).max(5000).default(0),
+  delayMs: DelayMs.default(0),
   /** Default: `speaker` for role participant over webrtc, sip and rtp; `always` otherwise. */
   policy: z.enum(["speaker", "always"]).optional(),
 });
 
 const Video = z.strictObject({
   muted: z.boolean().default(false),
-  delayMs: z.number().min(-5000).max(5000).default(0),
+  delayMs: DelayMs.default(0),
   /** Takes a slot also without video, shown as a card. */
   card: z.boolean().optional(),
   crop: z.strictObject({ x: Fraction, y: Fraction, width: Fraction, height: Fraction }).optional(),
@@ -93,7 +96,8 @@ export const SourceUpdate = z.strictObject({
   avatar: Id.nullable().optional(),
   staleAfterMs: z.number().int().min(100).max(600_000).optional(),
   delayMs: common.delayMs,
-  audio: Audio.partial().optional(),
-  video: Video.partial().optional(),
+  // Not `.partial()`: a default inside would reset the gain of whoever only mutes.
+  audio: Audio.extend({ gain: Gain, muted: z.boolean(), delayMs: DelayMs }).partial().optional(),
+  video: Video.extend({ muted: z.boolean(), delayMs: DelayMs }).partial().optional(),
 });
 export type SourceUpdate = z.output<typeof SourceUpdate>;

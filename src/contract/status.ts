@@ -92,6 +92,22 @@ export interface MixStats {
     readonly listeners: number;
     readonly lufs: number | null;
   };
+  /** Since the mix was opened; absent in workers that do not count. */
+  readonly histograms?: {
+    readonly compose?: HistogramCounts;
+    readonly encode?: HistogramCounts;
+    /** Arrival of the newest shown frame's first packet to departure of the encoded frame. */
+    readonly addedLatency?: HistogramCounts;
+  };
   /** Of the worker process: user plus system seconds, resident bytes, event loop delay. */
   readonly process: { readonly cpuSeconds: number; readonly rssBytes: number; readonly loopDelayMs: number };
+}
+
+/** How often something took how long, as Prometheus counts it. */
+export interface HistogramCounts {
+  /** Upper bounds in seconds, ascending. */
+  readonly bounds: readonly number[];
+  /** How many fell into each bucket, not summed up; one more than there are bounds. */
+  readonly counts: readonly number[];
+  readonly sumSeconds: number;
 }

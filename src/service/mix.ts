@@ -1,0 +1,359 @@
+import type { MixEventBody } from "../contract/events.ts";
+import type { MixStats } from "../contract/status.ts";
+import type { LayoutReceipt, MixState, Snapshot, ViewState, WorkerSettings } from "../contract/worker.ts";
+import { BusyError, type ErrorInfo, errorInfo, RemoteError } from "../core/error.ts";
+import type { Logger } from "../core/log.ts";
+import { blame } from "./blame.ts";
+import type { EventHub } from "./events.ts";
+import { MixClock } from "./mix-clock.ts";
+import { MixRunner, type Runnable } from "./mix-runner.ts";
+import { MixStatus } from "./mix-status.ts";
+import { Numbering } from "./numbering.ts";
+import { plan, type Step } from "./plan.ts";
+import { reached } from "./reached.ts";
+import { sourceIn, viewIn } from "./state.ts";
+import type { ControlState, StoredMix } from "./store.ts";
+import { delay } from "./time.ts";
+import type { MixMessage, WorkerExit, WorkerProcess } from "./worker.ts";
+import type { WorkerPool } from "./worker-pool.ts";
+
+/** What a mix needs of its node. */
+export interface MixHost {
+  readonly pool: WorkerPool;
+  readonly hub: EventHub;
+  readonly settings: WorkerSettings;
+  readonly log: Logger;
+  /** Runs `task` in the order of this mix's requests and saves the mix when it is done. */
+  inOrder(mix: string, task: () => Promise<void>): Promise<void>;
+  countRestart(why: string): void;
+}
+
+export type MixPhase = "starting" | "running" | "restarting" | "failed" | "closed";
+
+/** Suspects come back one by one, this far apart, so that a second crash says whose fault it is. */
+const BRING_BACK_MS = 1000;
+const SNAPSHOT_MS = 5000;
+
+/** One mix: its state, and the worker that runs it. Callers see to it that changes come one at a time. */
+export class Mix implements Runnable {
+  readonly status: MixStatus = new MixStatus();
+  readonly #host: MixHost;
+  readonly #log: Logger;
+  readonly #clock: MixClock;
+  readonly #numbers: Numbering;
+  readonly #runner: MixRunner;
+  /** Sources of the state that no worker has: quarantined, or waiting to be brought back. */
+  readonly #absent = new Set<string>();
+  /** Sources that subscribers were told of. */
+  readonly #told = new Set<string>();
+  #state: MixState;
+  #control: ControlState;
+  #phase: MixPhase = "starting";
+  #dirty = true;
+
+  /** @param restored it ran before, so it gets a place as soon as there is one, however long that takes. */
+  constructor(stored: StoredMix, host: MixHost, restored: boolean) {
+    this.#host = host;
+    this.#log = host.log.child({ mix: stored.state.id });
+    this.#clock = new MixClock(stored.state.epoch, stored.floorUs);
+    this.#numbers = new Numbering(stored.nextSeq);
+    this.#state = stored.state;
+    this.#control = stored.control;
+    for (const source of stored.control.quarantined) this.#quarantine(source);
+    if (restored) for (const { id } of stored.state.sources) this.#told.add(id);
+    this.#runner = new MixRunner(this, host.pool, host.settings, this.#log, restored);
+  }
+
+  get id(): string {
+    return this.#state.id;
+  }
+
+  get state(): MixState {
+    return this.#state;
+  }
+
+  get control(): ControlState {
+    return this.#control;
+  }
+
+  get phase(): MixPhase {
+    return this.#phase;
+  }
+
+  /** What a failed mix died of. */
+  get failure(): ErrorInfo | undefined {
+    return this.#runner.failure;
+  }
+
+  /** Resolves when it runs for the first time. @throws what the worker says against it. */
+  get opened(): Promise<void> {
+    return this.#runner.opened;
+  }
+
+  /** Its worker now, if it runs. */
+  get worker(): WorkerProcess | undefined {
+    return this.#runner.current;
+  }
+
+  /** Every worker that runs it, from now on, one after the other; ends when the mix does. */
+  workers(): AsyncGenerator<WorkerProcess, void> {
+    return this.#runner.workers();
+  }
+
+  /** The mix clock. */
+  nowUs(): number {
+    return this.#clock.nowUs();
+  }
+
+  /** True if there is something to save since the last {@link toStore}. */
+  get dirty(): boolean {
+    return this.#dirty || this.#numbers.exhausted;
+  }
+
+  /** Everything that must be on disk; clears {@link dirty}. */
+  toStore(): StoredMix {
+    this.#dirty = false;
+    return {
+      state: this.#state,
+      control: this.#control,
+      nextSeq: this.#numbers.reserve(),
+      floorUs: this.nowUs(),
+    };
+  }
+
+  /** Changes what only control keeps. */
+  note(change: Partial<ControlState>): void {
+    this.#control = { ...this.#control, ...change };
+    this.#dirty = true;
+  }
+
+  /**
+   * Makes the running mix equal `next`, or leaves it as it was. Gives what the worker says of a new output.
+   *
+   * @throws the worker's error; {@link BusyError} if there is no worker for too long.
+   */
+  async change(next: MixState): Promise<{ readonly sdp?: string }> {
+    const worker = await this.#runner.worker();
+    const steps = plan(this.#state, next).filter((one) => !this.#concernsAbsent(one));
+    let now = this.#state;
+    let said: { readonly sdp?: string } = {};
+    for (const one of steps) {
+      try {
+        const answer = await worker.call(one.method, one.params);
+        if (one.method === "output.add") said = answer as { readonly sdp?: string };
+      } catch (error) {
+        await this.#undo(worker, now);
+        throw error;
+      }
+      now = reached(now, next, one);
+    }
+    this.#commit(next);
+    return said;
+  }
+
+  /**
+   * Puts a view's layout on air. With `dryRun` it only says what would be.
+   *
+   * @param next the state with the new view in it.
+   */
+  async setLayout(
+    next: MixState,
+    view: string,
+    options: { readonly atPtsUs?: number | undefined; readonly dryRun: boolean },
+  ): Promise<LayoutReceipt> {
+    const worker = await this.#runner.worker();
+    const wanted: ViewState = viewIn(next, view);
+    const receipt = await worker.call("layout.set", { mix: this.id, view: wanted, ...options });
+    if (!options.dryRun) this.#commit(next);
+    return receipt;
+  }
+
+  async layout(view: string): Promise<LayoutReceipt> {
+    viewIn(this.#state, view);
+    const worker = await this.#runner.worker();
+    return await worker.call("layout.get", { mix: this.id, view });
+  }
+
+  /** Begins a new part of a recording. */
+  async split(output: string): Promise<void> {
+    const worker = await this.#runner.worker();
+    await worker.call("output.split", { mix: this.id, id: output });
+  }
+
+  /** The worker's answer to `mix.stats`. @throws {BusyError} `ERR_BUSY` if it takes longer than `limitMs`. */
+  async stats(limitMs: number): Promise<MixStats> {
+    const worker = await this.#runner.worker();
+    const stats = await worker.ask("mix.stats", { mix: this.id }, limitMs);
+    if (stats === undefined) throw new BusyError(`mix ${this.id} did not answer within ${limitMs} ms`);
+    return stats;
+  }
+
+  /** What `view` shows now. @throws {BusyError} `ERR_BUSY` if it takes longer than 5 s. */
+  async snapshot(view: string, format: "png" | "jpeg"): Promise<Snapshot> {
+    viewIn(this.#state, view);
+    const worker = await this.#runner.worker();
+    const picture = await worker.ask("snapshot.take", { mix: this.id, view, format }, SNAPSHOT_MS);
+    if (picture === undefined) throw new BusyError(`mix ${this.id} gave no picture within ${SNAPSHOT_MS} ms`);
+    return picture;
+  }
+
+  /** Ends it: outputs are finished first, bounded. Idempotent. */
+  async close(): Promise<void> {
+    this.#phase = "closed";
+    await this.#runner.close();
+  }
+
+  /** Tells subscribers. Every event of a mix goes through here, so numbers have no gap of our making. */
+  emit(event: MixEventBody, atUs: number = this.nowUs()): void {
+    this.status.apply(event);
+    const stamp = { mix: this.id, seq: this.#numbers.take(), atUs, at: new Date().toISOString() };
+    this.#host.hub.publish({ ...event, ...stamp });
+  }
+
+  toOpen(): MixState {
+    const there = (id: string | undefined): boolean => id === undefined || !this.#absent.has(id);
+    const epoch = this.#clock.restart();
+    this.#state = { ...this.#state, epoch };
+    return {
+      ...this.#state,
+      sources: this.#state.sources.filter(({ id }) => there(id)),
+      outputs: this.#state.outputs.filter(({ source }) => there(source)),
+    };
+  }
+
+  onUp(worker: WorkerProcess, exit: WorkerExit | undefined): void {
+    this.#phase = "running";
+    const back = [...this.#absent].filter((source) => !this.#control.quarantined.includes(source));
+    if (exit !== undefined) {
+      this.emit({
+        type: "mix.restarted",
+        why: `${exit.why}: ${exit.detail}`,
+        restarts: this.#state.restarts,
+      });
+    }
+    void this.#bringBack(worker, back);
+  }
+
+  onDown(exit: WorkerExit): void {
+    this.#phase = "restarting";
+    this.#host.countRestart(exit.why);
+    this.status.restart();
+    this.#state = { ...this.#state, restarts: this.#state.restarts + 1 };
+    const present = new Set(this.#state.sources.map(({ id }) => id));
+    const suspects = exit.suspects.filter((one) => one.mix === this.id && present.has(one.source));
+    this.#suspect(suspects.map(({ source }) => source));
+    void this.#host
+      .inOrder(this.id, async () => this.note({}))
+      .catch((error: unknown) => this.#complain(error));
+  }
+
+  onFailed(error: ErrorInfo): void {
+    this.#phase = "failed";
+    this.emit({ type: "mix.failed", error });
+  }
+
+  onMessage(message: MixMessage): void {
+    if (message.type !== "event") return;
+    // A restarted worker adds all sources anew; to subscribers they were there all the time.
+    const { event } = message;
+    if (event.type === "source.added" && this.#told.has(event.source)) return;
+    if (event.type === "source.added") this.#told.add(event.source);
+    if (event.type === "source.removed") this.#told.delete(event.source);
+    this.emit(event, message.atUs);
+  }
+
+  #commit(next: MixState): void {
+    const before = this.#state;
+    this.#state = next;
+    this.#dirty = true;
+    for (const id of missing(before.sources, next.sources)) this.#forgetSource(id);
+    for (const id of missing(before.outputs, next.outputs)) {
+      this.status.forgetOutput(id);
+      this.#forgetBody(`output/${id}`);
+    }
+    for (const id of missing(before.views, next.views)) this.#forgetBody(`view/${id}`);
+  }
+
+  /** Who comes back under the id of a source that was removed starts anew. */
+  #forgetSource(id: string): void {
+    const { [id]: _crashes, ...crashes } = this.#control.crashes;
+    const without = (list: readonly string[]): string[] => list.filter((one) => one !== id);
+    const { quarantined, undeclared } = this.#control;
+    this.note({ crashes, quarantined: without(quarantined), undeclared: without(undeclared) });
+    this.#forgetBody(`source/${id}`);
+    this.#absent.delete(id);
+    this.status.forgetSource(id);
+  }
+
+  #forgetBody(key: string): void {
+    const { [key]: _body, ...bodies } = this.#control.bodies;
+    this.note({ bodies });
+  }
+
+  /** Back from `now`, where a change got stuck, to the state that is still the true one. */
+  async #undo(worker: WorkerProcess, now: MixState): Promise<void> {
+    try {
+      for (const one of plan(now, this.#state)) await worker.call(one.method, one.params);
+    } catch (error) {
+      worker.kill("hang", `could neither make a change nor take it back: ${errorInfo(error).message}`);
+    }
+  }
+
+  #concernsAbsent({ method, params }: Step): boolean {
+    if (method === "source.update" || method === "source.remove") return this.#absent.has(params.id);
+    if (method === "output.add") return this.#absent.has(params.output.source ?? "");
+    if (!method.startsWith("output.") || !("id" in params)) return false;
+    const output = this.#state.outputs.find(({ id }) => id === params.id);
+    return this.#absent.has(output?.source ?? "");
+  }
+
+  /** Whom the worker died of comes back last; whom it died of twice does not. */
+  #suspect(suspects: readonly string[]): void {
+    const order = [...this.#absent];
+    const byReturn = suspects.toSorted((a, b) => order.indexOf(a) - order.indexOf(b));
+    const known = blame(this.#control, byReturn);
+    for (const source of known.quarantined) {
+      if (!this.#control.quarantined.includes(source)) this.#quarantine(source);
+    }
+    for (const source of suspects) this.#absent.add(source);
+    this.note(known);
+  }
+
+  #quarantine(source: string): void {
+    this.#absent.add(source);
+    const message = `source ${source} was being decoded twice when the worker died; remove and add it to try again`;
+    const error: ErrorInfo = { code: "ERR_MEDIA_INVALID", fault: "peer", retryable: false, message };
+    this.emit({ type: "source.quarantined", source, error });
+  }
+
+  async #bringBack(worker: WorkerProcess, sources: readonly string[]): Promise<void> {
+    for (const source of sources) {
+      await delay(BRING_BACK_MS);
+      if (this.#runner.current !== worker) return;
+      const work = this.#host.inOrder(this.id, () => this.#returnSource(worker, source));
+      await work.catch((error: unknown) => this.#complain(error));
+    }
+  }
+
+  async #returnSource(worker: WorkerProcess, id: string): Promise<void> {
+    if (!this.#absent.has(id) || this.#runner.current !== worker) return;
+    const mix = this.id;
+    await worker.call("source.add", { mix, source: sourceIn(this.#state, id) });
+    for (const output of this.#state.outputs.filter(({ source }) => source === id)) {
+      await worker.call("output.add", { mix, output });
+    }
+    this.#absent.delete(id);
+  }
+
+  #complain(error: unknown): void {
+    if (!(error instanceof RemoteError)) this.#log.error({ err: error }, "mix could not be put in order");
+  }
+}
+
+function missing(
+  before: readonly { readonly id: string }[],
+  after: readonly { readonly id: string }[],
+): string[] {
+  const there = new Set(after.map(({ id }) => id));
+  return before.map(({ id }) => id).filter((id) => !there.has(id));
+}

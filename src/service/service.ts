@@ -1,0 +1,382 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { availableParallelism, loadavg } from "node:os";
+import { join, resolve } from "node:path";
+import type { MixSpec } from "../contract/mix-spec.ts";
+import type { MixState, WorkerSettings } from "../contract/worker.ts";
+import { DestinationPolicy, type DestinationRules } from "../core/destinations.ts";
+import { BusyError, ExistsError, InvalidArgumentError, NotFoundError } from "../core/error.ts";
+import { newId } from "../core/id.ts";
+import type { Logger } from "../core/log.ts";
+import { Admission } from "./admission.ts";
+import { Assets } from "./assets.ts";
+import { digest } from "./canonical.ts";
+import { EventHub } from "./events.ts";
+import { Layouts } from "./layouts.ts";
+import { Mix, type MixHost } from "./mix.ts";
+import { Publishers } from "./publishers.ts";
+import { Serial } from "./serial.ts";
+import { changed, exclusiveTarget, sourceIn, stateOf, withoutSource } from "./state.ts";
+import { Store, type StoredMix } from "./store.ts";
+import { monotonicMs, wallMs, within } from "./time.ts";
+import { Tokens } from "./tokens.ts";
+import { WorkerPool } from "./worker-pool.ts";
+
+/** All that a node must be told. */
+export interface ServiceOptions {
+  /** Name of this node. */
+  readonly node: string;
+  readonly version: string;
+  readonly dataDir: string;
+  readonly fileDirs: readonly string[];
+  readonly destinations: DestinationRules;
+  readonly token: string | undefined;
+  /** What publishers are told, e.g. `rtmp://127.0.0.1:1935`; undefined: no RTMP door. */
+  readonly rtmpUrl: string | undefined;
+  readonly worker: {
+    readonly entry: string;
+    readonly env: Readonly<Record<string, string | undefined>>;
+    readonly silenceMs?: number;
+  };
+  /** Says what this machine can do, in a process of its own: control never loads a codec or a driver. */
+  readonly prober: { probe(): Promise<unknown> };
+  readonly mixesPerWorker: number;
+  readonly maxWorkers: number;
+  readonly log: Logger;
+  /** A pino level, for workers. */
+  readonly logLevel: string;
+}
+
+/** One request as far as order and repetition are concerned. */
+export interface Request {
+  /** The mix that it belongs to; undefined: the node. */
+  readonly mix: string | undefined;
+  readonly idempotencyKey?: string | undefined;
+  /** Method and parameters, to tell a repetition from another request under the same key. */
+  readonly body: unknown;
+}
+
+const SWEEP_MS = 1000;
+const FLOOR_MS = 10_000;
+/** How long workers may take to finish recordings when the service ends. */
+const DRAIN_MS = 10_000;
+
+/** The control plane of one node: its mixes, their workers, and what is on disk about them. */
+export class Service implements AsyncDisposable {
+  readonly hub: EventHub = new EventHub();
+  readonly tokens: Tokens;
+  readonly assets: Assets;
+  readonly layouts: Layouts = new Layouts();
+  readonly admission: Admission;
+  readonly publishers: Publishers;
+  readonly pool: WorkerPool;
+  /** Restarts of workers since the start, by reason. */
+  readonly workerRestarts: Map<string, number> = new Map();
+  readonly #options: ServiceOptions;
+  readonly #log: Logger;
+  readonly #store: Store;
+  readonly #serial = new Serial();
+  readonly #mixes = new Map<string, Mix>();
+  readonly #emptySinceMs = new Map<string, number>();
+  readonly #settings: WorkerSettings;
+  readonly #startedMs = monotonicMs();
+  readonly #timer: NodeJS.Timeout;
+  #lastFloorMs = monotonicMs();
+  #draining = false;
+  #profiles: unknown = null;
+  #probing: Promise<unknown> | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(options: ServiceOptions, store: Store) {
+    const dataDir = resolve(options.dataDir);
+    const recordingsDir = join(dataDir, "recordings");
+    mkdirSync(recordingsDir, { recursive: true });
+    this.#options = options;
+    this.#log = options.log;
+    this.#store = store;
+    this.assets = new Assets(store, join(dataDir, "assets"));
+    this.tokens = new Tokens(
+      options.token,
+      store.secret("token-key", () => randomBytes(32)),
+    );
+    const destinations = new DestinationPolicy(options.destinations);
+    this.admission = new Admission({ destinations, recordingsDir, fileDirs: options.fileDirs });
+    this.publishers = new Publishers(this, this.tokens);
+    this.#settings = {
+      dataDir: recordingsDir,
+      assetDir: this.assets.folder,
+      logLevel: options.logLevel,
+      rtmpUrl: options.rtmpUrl,
+      clock: "live",
+      overwrite: false,
+      destinations: options.destinations,
+    };
+    const { mixesPerWorker, maxWorkers } = options;
+    this.pool = new WorkerPool({
+      worker: { ...options.worker, log: options.log },
+      mixesPerWorker,
+      maxWorkers,
+    });
+    this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
+  }
+
+  /**
+   * Opens the node's data and brings its mixes back; they start while this returns.
+   *
+   * @throws {StorageError} `ERR_STORAGE` if the data cannot be used; it is left as it was.
+   */
+  static async open(options: ServiceOptions): Promise<Service> {
+    const store = Store.open(resolve(options.dataDir));
+    try {
+      const stored = store.mixes();
+      const service = new Service(options, store);
+      for (const one of stored) service.#restore(one);
+      return service;
+    } catch (error) {
+      store.close();
+      throw error;
+    }
+  }
+
+  /** True if a mix that is asked for now can start. */
+  get ready(): boolean {
+    return !this.#draining && this.pool.ready;
+  }
+
+  /** What publishers are told, if there is an RTMP door. */
+  get rtmpUrl(): string | undefined {
+    return this.#options.rtmpUrl;
+  }
+
+  /** @throws {NotFoundError} `ERR_NOT_FOUND` */
+  mix(id: string): Mix {
+    const mix = this.#mixes.get(id);
+    if (mix === undefined) throw new NotFoundError(`there is no mix ${id}`);
+    return mix;
+  }
+
+  has(id: string): boolean {
+    return this.#mixes.has(id);
+  }
+
+  mixes(): Mix[] {
+    return [...this.#mixes.values()];
+  }
+
+  /**
+   * Runs `work` in the order of its mix's requests, saves what it changed together with its answer, and only then
+   * gives the answer. A request whose idempotency key was answered before gets that answer and does nothing.
+   *
+   * @throws what `work` throws, which is not remembered: a request that failed has changed nothing.
+   */
+  run<T>(request: Request, work: () => Promise<T>): Promise<T> {
+    const { mix, idempotencyKey } = request;
+    const queue = mix ?? (idempotencyKey === undefined ? undefined : `\0${idempotencyKey}`);
+    const task = (): Promise<T> => this.#once(request, work);
+    return queue === undefined ? task() : this.#serial.run(queue, task);
+  }
+
+  /** As {@link run}, for the node's own work on a mix. */
+  inOrder(mix: string, task: () => Promise<void>): Promise<void> {
+    return this.run({ mix, body: null }, task);
+  }
+
+  /**
+   * Creates a mix and starts it; call within {@link run}. The same id with an equal body gives the one that is there.
+   *
+   * @throws {ExistsError} `ERR_EXISTS`; {@link BusyError} `ERR_BUSY` if the node is full or draining.
+   */
+  async create(spec: MixSpec): Promise<Mix> {
+    const id = spec.id ?? newId("mix");
+    const body = digest(spec);
+    const existing = this.#mixes.get(id);
+    if (existing !== undefined) {
+      if (existing.control.bodies[""] === body) return existing;
+      throw new ExistsError(`mix ${id} exists and is another one`);
+    }
+    if (this.#draining) throw new BusyError("this node is draining");
+    const state = stateOf(await this.admit(spec), id, wallMs(), (layout, at) =>
+      this.layouts.resolve(layout, at),
+    );
+    this.checkTargets(state);
+    const control = {
+      createdAtMs: wallMs(),
+      bodies: { "": body },
+      crashes: {},
+      quarantined: [],
+      undeclared: [],
+    };
+    const mix = new Mix({ state, control, nextSeq: 1, floorUs: 0 }, this.#host(), false);
+    this.#mixes.set(id, mix);
+    try {
+      await mix.opened;
+    } catch (error) {
+      this.#mixes.delete(id);
+      throw error;
+    }
+    mix.emit({ type: "mix.created" });
+    return mix;
+  }
+
+  /** The spec with every source and output checked against this node's rules; it stands at `pointer`. */
+  async admit(spec: MixSpec, pointer = ""): Promise<MixSpec> {
+    const sources = await Promise.all(
+      spec.sources.map((source, index) => this.admission.source(source, `${pointer}/sources/${index}`)),
+    );
+    const outputs = await Promise.all(
+      spec.outputs.map((output, index) => this.admission.output(output, `/outputs/${index}`)),
+    );
+    return { ...spec, sources, outputs };
+  }
+
+  /** @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if another mix writes to the same file or stream key. */
+  checkTargets(state: MixState): void {
+    const taken = new Map<string, string>();
+    for (const mix of this.mixes().filter(({ id }) => id !== state.id)) {
+      for (const output of mix.state.outputs) {
+        const target = exclusiveTarget(output);
+        if (target !== undefined) taken.set(target, mix.id);
+      }
+    }
+    for (const [index, output] of state.outputs.entries()) {
+      const owner = taken.get(exclusiveTarget(output) ?? "");
+      if (owner === undefined) continue;
+      throw new InvalidArgumentError(`/outputs/${index}`, `mix ${owner} has an output that goes there`);
+    }
+  }
+
+  /** Takes a source out of a mix, with its publisher and its isolated recordings. Call within {@link run}. */
+  async removeSource(mix: Mix, source: string): Promise<void> {
+    sourceIn(mix.state, source);
+    await mix.change(changed(mix.state, withoutSource(mix.state, source)));
+    this.publishers.evict(mix.id, source);
+  }
+
+  /** Ends a mix for good: outputs are finished, its state is forgotten. Call within {@link run}. */
+  async remove(id: string, why: string): Promise<void> {
+    const mix = this.mix(id);
+    this.publishers.evict(id);
+    await mix.close();
+    this.#mixes.delete(id);
+    this.#emptySinceMs.delete(id);
+    this.#store.save({ remove: [id] });
+    mix.emit({ type: "mix.closed", why });
+  }
+
+  /** Takes no new mixes any more; those that run go on. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Tries what this machine can do; kept for {@link info}. Those who ask together share one attempt. */
+  probe(): Promise<unknown> {
+    this.#probing ??= this.#probe().finally(() => {
+      this.#probing = undefined;
+    });
+    return this.#probing;
+  }
+
+  info(): Record<string, unknown> {
+    return {
+      node: this.#options.node,
+      version: this.#options.version,
+      uptimeS: Math.round((monotonicMs() - this.#startedMs) / 1000),
+      profiles: this.#profiles,
+      load: { perCore: (loadavg()[0] ?? 0) / availableParallelism(), cores: availableParallelism() },
+      mixes: this.#mixes.size,
+      draining: this.#draining,
+    };
+  }
+
+  /** Ends the service, not its mixes: workers finish their files, and the next start brings the mixes back. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#draining = true;
+    clearInterval(this.#timer);
+    this.#store.save({ put: this.mixes().map((mix) => mix.toStore()) });
+    const ends = Promise.all(this.mixes().map((mix) => mix.close()));
+    await within(ends, DRAIN_MS, undefined);
+    await this.pool.close(1000);
+    this.hub.close();
+    this.#store.close();
+  }
+
+  async #probe(): Promise<unknown> {
+    this.#profiles = await this.#options.prober.probe();
+    return this.#profiles;
+  }
+
+  #restore(stored: StoredMix): void {
+    this.#mixes.set(stored.state.id, new Mix(stored, this.#host(), true));
+  }
+
+  #host(): MixHost {
+    return {
+      pool: this.pool,
+      hub: this.hub,
+      settings: this.#settings,
+      log: this.#log,
+      inOrder: (mix, task) => this.inOrder(mix, task),
+      countRestart: (why) => this.workerRestarts.set(why, (this.workerRestarts.get(why) ?? 0) + 1),
+    };
+  }
+
+  async #once<T>({ mix, idempotencyKey, body }: Request, work: () => Promise<T>): Promise<T> {
+    const scope = mix ?? "";
+    const request = idempotencyKey === undefined ? "" : digest(body);
+    const known = idempotencyKey === undefined ? undefined : this.#store.answer(scope, idempotencyKey);
+    if (known !== undefined) {
+      if (known.request === request) return known.answer as T;
+      throw new InvalidArgumentError("/idempotencyKey", "was used for another request");
+    }
+    const answer = await work();
+    const key =
+      idempotencyKey === undefined ? undefined : { mix: scope, key: idempotencyKey, request, answer };
+    this.#save(mix, key);
+    return answer;
+  }
+
+  #save(id: string | undefined, answer: Parameters<Store["save"]>[0]["answer"] | undefined): void {
+    const mix = id === undefined ? undefined : this.#mixes.get(id);
+    const put = mix?.dirty ? [mix.toStore()] : [];
+    if (put.length > 0 || answer !== undefined) {
+      this.#store.save({ put, ...(answer === undefined ? {} : { answer }) });
+    }
+  }
+
+  /** What is nobody's request: empty mixes, abandoned publishes, readings of clocks. */
+  #sweep(): void {
+    const keepFloors = monotonicMs() - this.#lastFloorMs >= FLOOR_MS;
+    if (keepFloors) this.#lastFloorMs = monotonicMs();
+    for (const mix of this.mixes()) {
+      const work = this.#sweepMix(mix, keepFloors);
+      work.catch((error: unknown) => this.#log.error({ err: error, mix: mix.id }, "housekeeping failed"));
+    }
+  }
+
+  async #sweepMix(mix: Mix, keepFloor: boolean): Promise<void> {
+    if (keepFloor || mix.dirty) await this.inOrder(mix.id, async () => mix.note({}));
+    if (mix.phase === "running") await this.publishers.sweep(mix);
+    const { emptyTimeoutS, sources } = mix.state;
+    if (emptyTimeoutS === null || sources.length > 0) return void this.#emptySinceMs.delete(mix.id);
+    const sinceMs = this.#emptySinceMs.get(mix.id) ?? monotonicMs();
+    this.#emptySinceMs.set(mix.id, sinceMs);
+    if (monotonicMs() - sinceMs < emptyTimeoutS * 1000) return;
+    await this.inOrder(mix.id, async () => {
+      if (this.has(mix.id) && mix.state.sources.length === 0)
+        await this.remove(mix.id, "had no source for too long");
+    });
+  }
+}

@@ -1,0 +1,189 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { MixStats } from "../contract/status.ts";
+import type { Service } from "../service/service.ts";
+import { RemoteHistogram } from "./remote-histogram.ts";
+
+/** How long a scrape waits for a mix; one that hangs is left out, and shows as a worker restart soon after. */
+const SCRAPE_MS = 1000;
+const RPC_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
+
+/** The node's metrics in Prometheus' text format, base units. Numbers of mixes are asked for at each scrape. */
+export class Metrics implements Disposable {
+  readonly contentType: string;
+  readonly #service: Service;
+  readonly #registry = new Registry();
+  readonly #loopDelay: ReturnType<typeof monitorEventLoopDelay>;
+  readonly #fallbacks: Disposable;
+  readonly #rpc: Histogram<"method" | "transport">;
+  readonly #counts: ReturnType<typeof counters>;
+  readonly #gauges: ReturnType<typeof gauges>;
+  readonly #times: ReturnType<typeof histograms>;
+  #scraping: Promise<string> | undefined;
+
+  constructor(service: Service) {
+    this.#service = service;
+    this.contentType = this.#registry.contentType;
+    this.#counts = counters(this.#registry);
+    this.#gauges = gauges(this.#registry);
+    this.#times = histograms(this.#registry);
+    this.#rpc = new Histogram({
+      name: "tessera_rpc_seconds",
+      help: "Time from a request's arrival to its answer",
+      labelNames: ["method", "transport"],
+      buckets: RPC_BUCKETS_S,
+      registers: [this.#registry],
+    });
+    this.#loopDelay = monitorEventLoopDelay({ resolution: 20 });
+    this.#loopDelay.enable();
+    this.#fallbacks = this.#countFallbacks();
+  }
+
+  /** Counts one request; see `rpc/dispatch.ts`. */
+  observe(method: string, transport: string, seconds: number): void {
+    this.#rpc.observe({ method, transport }, seconds);
+  }
+
+  /** All metrics as text. Scrapers that come together share one. */
+  scrape(): Promise<string> {
+    this.#scraping ??= this.#scrape().finally(() => {
+      this.#scraping = undefined;
+    });
+    return this.#scraping;
+  }
+
+  [Symbol.dispose](): void {
+    this.#loopDelay.disable();
+    this.#fallbacks[Symbol.dispose]();
+  }
+
+  async #scrape(): Promise<string> {
+    const mixes = this.#service.mixes();
+    const asked = mixes.map((mix) => mix.stats(SCRAPE_MS).catch(() => undefined));
+    const stats = (await withinScrape(asked)).filter((one) => one !== undefined);
+    for (const metric of [...Object.values(this.#gauges), ...Object.values(this.#counts)]) metric.reset();
+    this.#tellNode();
+    for (const one of stats) this.#tellMix(one);
+    this.#times.compose.set(counted(stats, (one) => one.histograms?.compose));
+    this.#times.encode.set(counted(stats, (one) => one.histograms?.encode));
+    this.#times.addedLatency.set(counted(stats, (one) => one.histograms?.addedLatency));
+    return await this.#registry.metrics();
+  }
+
+  #tellNode(): void {
+    const { mixes, loopDelay, sources, outputs } = this.#gauges;
+    mixes.set(this.#service.mixes().length);
+    loopDelay.set({ process: "control" }, this.#loopDelay.percentile(99) / 1e9);
+    this.#loopDelay.reset();
+    for (const mix of this.#service.mixes()) {
+      for (const { kind } of mix.state.sources) sources.inc({ kind });
+      for (const { id, kind } of mix.state.outputs) outputs.inc({ kind, state: mix.status.output(id).state });
+    }
+    for (const [why, count] of this.#service.workerRestarts) this.#counts.restarts.inc({ why }, count);
+  }
+
+  #tellMix({ mix, sources, views, encoders, outputs, process }: MixStats): void {
+    for (const view of views) {
+      this.#counts.late.inc({ mix, view: view.id }, view.late);
+      this.#counts.repeated.inc({ mix, view: view.id }, view.repeated);
+    }
+    for (const { id, dropped } of outputs)
+      this.#counts.dropped.inc({ mix, output: id, why: "slow" }, dropped);
+    for (const { id, codec, decoder, avOffsetMs } of sources) {
+      this.#gauges.avOffset.set({ mix, source: id }, avOffsetMs / 1000);
+      if (decoder !== undefined) this.#gauges.decoders.inc({ device: decoder, codec: codec.video ?? "" });
+    }
+    for (const { device, key } of encoders) {
+      this.#gauges.encoders.inc({ device, codec: /^[A-Za-z0-9]+/.exec(key)?.[0] ?? "" });
+    }
+    this.#gauges.loopDelay.set({ process: `worker of ${mix}` }, process.loopDelayMs / 1000);
+  }
+
+  /** Fallbacks are only ever told as events. */
+  #countFallbacks(): Disposable {
+    const events = this.#service.hub.subscribe({ types: ["device.fallback"] });
+    const count = async (): Promise<void> => {
+      for await (const event of events) {
+        if (event.type === "device.fallback") this.#times.fallbacks.inc(labelsOf(event));
+      }
+    };
+    void count();
+    return events;
+  }
+}
+
+const labelsOf = ({ from, to, why }: { from: string; to: string; why: string }) => ({
+  from,
+  to,
+  why: why.slice(0, 64),
+});
+
+/** A mix that is being restarted would hold its answer back for longer than a scrape may take. */
+async function withinScrape<T>(asked: readonly Promise<T>[]): Promise<(T | undefined)[]> {
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => late.resolve(undefined), SCRAPE_MS);
+  try {
+    return await Promise.all(asked.map((one) => Promise.race([one, late.promise])));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const counted = (
+  stats: readonly MixStats[],
+  pick: (stats: MixStats) => NonNullable<MixStats["histograms"]>["compose"],
+) =>
+  stats.flatMap((one) => {
+    const counts = pick(one);
+    return counts === undefined ? [] : [{ labels: { mix: one.mix }, counts }];
+  });
+
+/** Totals that workers hold: reset and told anew at each scrape. */
+function counters(registry: Registry) {
+  const make = <L extends string>(name: string, help: string, labelNames: L[]): Counter<L> =>
+    new Counter({ name, help, labelNames, registers: [registry] });
+  return {
+    late: make("tessera_tick_late_total", "Ticks that began over half a period late", ["mix", "view"]),
+    repeated: make("tessera_frames_repeated_total", "Pictures sent again for want of time", ["mix", "view"]),
+    dropped: make("tessera_frames_dropped_total", "Packets that one output lost", ["mix", "output", "why"]),
+    restarts: make("tessera_worker_restarts_total", "Workers that died under a mix", ["why"]),
+  };
+}
+
+function gauges(registry: Registry) {
+  const make = <L extends string>(name: string, help: string, labelNames: L[]): Gauge<L> =>
+    new Gauge({ name, help, labelNames, registers: [registry] });
+  return {
+    mixes: make("tessera_mixes", "Mixes of this node", []),
+    sources: make("tessera_sources", "Sources of all mixes", ["kind"]),
+    outputs: make("tessera_outputs", "Outputs of all mixes", ["kind", "state"]),
+    encoders: make("tessera_encoders", "Encoders that run", ["device", "codec"]),
+    decoders: make("tessera_decoders", "Decoders that run", ["device", "codec"]),
+    avOffset: make("tessera_av_offset_seconds", "Sound ahead of its picture", ["mix", "source"]),
+    loopDelay: make("tessera_event_loop_delay_seconds", "Delay of the event loop, 99th percentile", [
+      "process",
+    ]),
+  };
+}
+
+function histograms(registry: Registry) {
+  const make = (name: string, help: string): RemoteHistogram => {
+    const histogram = new RemoteHistogram({ name, help, labelNames: ["mix"] });
+    registry.registerMetric(histogram);
+    return histogram;
+  };
+  return {
+    compose: make("tessera_compose_seconds", "Time to compose one picture"),
+    encode: make("tessera_encode_seconds", "Time to encode one picture"),
+    addedLatency: make(
+      "tessera_added_latency_seconds",
+      "First packet of a shown frame in to its encoded frame out",
+    ),
+    fallbacks: new Counter({
+      name: "tessera_device_fallback_total",
+      help: "Stages that fell back to another device",
+      labelNames: ["from", "to", "why"],
+      registers: [registry],
+    }),
+  };
+}

@@ -60,6 +60,8 @@ export interface Egress extends AsyncDisposable {
   /** Each event once; ends after `failed` or `ended`. One reader. */
   readonly events: AsyncIterable<EgressEvent>;
   stats(): EgressStats;
+  /** RTP alone: what its receiver needs (RFC 8866). */
+  sdp?(): string;
   /** Writes out what is queued (bounded in time for peers), finishes and closes. Idempotent, never rejects. */
   close(): Promise<void>;
 }

@@ -16,20 +16,36 @@ export interface Clock {
 export const sleep = (clock: Clock, delay: Micros, signal?: AbortSignal): Promise<void> =>
   clock.sleepUntil(us(clock.now() + delay), signal);
 
-/** Follows the machine's monotonic clock. `originUs` is what it reads at construction, 0 unless a mix is continued. */
+/**
+ * Follows the machine's monotonic clock. It may be made to stand at its origin until {@link start}, so that inputs
+ * can be opened before time runs.
+ */
 export class LiveClock implements Clock {
-  readonly #zeroNs: bigint;
+  readonly #originUs: Micros;
+  readonly #started = Promise.withResolvers<void>();
+  #zeroNs: bigint | undefined;
 
-  constructor(originUs: Micros = us(0)) {
-    this.#zeroNs = process.hrtime.bigint() - BigInt(originUs) * 1000n;
+  /** @param originUs what it reads at the start: 0 unless a mix is continued. */
+  constructor(originUs: Micros = us(0), options: { readonly held?: boolean } = {}) {
+    this.#originUs = originUs;
+    if (options.held !== true) this.start();
+  }
+
+  /** Lets time run; idempotent. */
+  start(): void {
+    this.#zeroNs ??= process.hrtime.bigint() - BigInt(this.#originUs) * 1000n;
+    this.#started.resolve();
   }
 
   now(): Micros {
+    if (this.#zeroNs === undefined) return this.#originUs;
     return Number((process.hrtime.bigint() - this.#zeroNs) / 1000n) as Micros;
   }
 
   async sleepUntil(at: Micros, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
+    if (at <= this.now()) return;
+    await this.#started.promise;
     // A Node timer counts whole milliseconds and may fire one early, hence the loop.
     for (let left = at - this.now(); left > 0; left = at - this.now()) await pause(left, signal);
   }

@@ -1,0 +1,239 @@
+import { existsSync, readFileSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { Command, CommanderError, Option } from "commander";
+import { MixSpec } from "../contract/mix-spec.ts";
+import { parse } from "../contract/parse.ts";
+import { InvalidArgumentError } from "../core/error.ts";
+import { nearest } from "../core/nearest.ts";
+
+/** What `tessera mix` was asked to do, checked. */
+export interface MixArguments {
+  readonly spec: MixSpec;
+  readonly fast: boolean;
+  readonly overwrite: boolean;
+  readonly json: boolean;
+  readonly durationS: number | undefined;
+  /** Where publishers of `rtmp-listen:` inputs are taken. */
+  readonly rtmp: { readonly host: string; readonly port: number };
+  readonly token: string | undefined;
+}
+
+interface Flags {
+  readonly in: string[];
+  readonly out: string[];
+  readonly layout: string;
+  readonly size: string;
+  readonly fps: string;
+  readonly bitrate?: string;
+  readonly preset: string;
+  readonly audioBitrate?: string;
+  readonly audio: boolean;
+  readonly duration?: string;
+  readonly fast: boolean;
+  readonly overwrite: boolean;
+  readonly rtmp: string;
+  readonly token?: string;
+  readonly accel: string;
+  readonly json: boolean;
+}
+
+const IN_KEYS = ["id", "name", "role", "priority", "gain", "delay", "loop", "muted", "tone"];
+
+/**
+ * Reads the arguments after `mix`.
+ *
+ * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if anything is wrong or missing: nothing has been started.
+ */
+export function mixArguments(argv: readonly string[]): MixArguments {
+  const flags = readFlags(argv);
+  if (flags.in.length === 0) throw new InvalidArgumentError("--in", "give at least one input");
+  if (flags.out.length === 0) throw new InvalidArgumentError("--out", "give at least one output");
+  const [width, height] = readSize(flags.size);
+  const spec = parse(MixSpec, {
+    id: "mix",
+    views: [{ width, height, fps: readFps(flags.fps), layout: readLayout(flags.layout), accel: flags.accel }],
+    sources: flags.in.map(readInput),
+    outputs: flags.out.map((to, index) => readOutput(to, index, flags)),
+  });
+  if (flags.fast) refuseLive(flags);
+  if (!flags.overwrite) refuseExisting(spec);
+  return {
+    spec,
+    fast: flags.fast,
+    overwrite: flags.overwrite,
+    json: flags.json,
+    durationS: flags.duration === undefined ? undefined : readPositive("--duration", flags.duration),
+    rtmp: readAddress(flags.rtmp),
+    token: flags.token,
+  };
+}
+
+function readFlags(argv: readonly string[]): Flags {
+  const collect = (value: string, before: string[]): string[] => [...before, value];
+  const command = new Command("tessera mix")
+    .description("Mix inputs into outputs, in one line and without a server.")
+    .option(
+      "--in <url[,key=value..]>",
+      "an input: file, rtmp/rtsp/srt/http URL, rtmp-listen:KEY, test:PATTERN",
+      collect,
+      [],
+    )
+    .option("--out <url>", "an output: file.mp4, file.mkv, rtmp(s)://..", collect, [])
+    .option("--layout <name|file>", "a shipped layout or a document", "grid")
+    .option("--size <WxH>", "canvas in pixels", "1280x720")
+    .option("--fps <rate>", "30, 29.97 or 30000/1001", "30")
+    .option("--bitrate <bps>", "video, such as 2M; by size and rate if not given")
+    .option("--preset <name>", "x264 preset", "veryfast")
+    .option("--audio-bitrate <bps>", "such as 128k")
+    .option("--no-audio", "no sound track")
+    .option("--duration <seconds>", "end after this long")
+    .option("--fast", "on the virtual clock, as fast as the machine allows", false)
+    .option("--overwrite", "replace existing files", false)
+    .option("--rtmp <host:port>", "where rtmp-listen inputs are taken", "127.0.0.1:1935")
+    .option("--token <token>", "what publishers must show")
+    .addOption(
+      new Option("--accel <profile>")
+        .choices(["auto", "cpu", "vaapi", "nvenc", "qsv", "vulkan"])
+        .default("auto"),
+    )
+    .option("--json", "print events and a summary as JSON lines", false)
+    .exitOverride()
+    .configureOutput({ writeErr: () => undefined });
+  try {
+    return command.parse(argv, { from: "user" }).opts<Flags>();
+  } catch (error) {
+    if (error instanceof CommanderError && error.code.startsWith("commander.help")) throw error;
+    throw new InvalidArgumentError("mix", (error as Error).message.replace(/^error: /, ""), { cause: error });
+  }
+}
+
+/** `URL[,key=value...]`: a comma belongs to the URL unless a known key follows it. */
+function readInput(text: string, index: number): Record<string, unknown> {
+  const settings: Record<string, string> = {};
+  let url = text;
+  for (;;) {
+    const match = /^(.*),([a-z]+)(?:=([^,]*))?$/i.exec(url);
+    const [, rest = "", key = "", value = "true"] = match ?? [];
+    if (match === null) break;
+    if (!IN_KEYS.includes(key)) {
+      const near = nearest(key, IN_KEYS);
+      if (near !== undefined && !existsSync(url)) {
+        throw new InvalidArgumentError("--in", `${key} is not a known key; did you mean "${near}"?`);
+      }
+      break;
+    }
+    settings[key] = value;
+    url = rest;
+  }
+  return { ...sourceOf(url, settings), ...common(settings, url, index) };
+}
+
+function sourceOf(url: string, { tone, loop }: Record<string, string>): Record<string, unknown> {
+  if (url.startsWith("test:")) {
+    return {
+      kind: "test",
+      pattern: url.slice(5) || "moving",
+      ...(tone === undefined ? {} : { tone: Number(tone) }),
+    };
+  }
+  if (url.startsWith("rtmp-listen:")) return { kind: "rtmp", id: url.slice("rtmp-listen:".length) };
+  const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(url);
+  return { kind: "pull", url: isUrl ? url : resolve(url), loop: loop === "true" };
+}
+
+function common(settings: Record<string, string>, url: string, index: number): Record<string, unknown> {
+  const { id, name, role, priority, gain, delay, muted } = settings;
+  const listen = url.startsWith("rtmp-listen:") ? url.slice("rtmp-listen:".length) : undefined;
+  return {
+    id: id ?? listen ?? `in${index + 1}`,
+    name: name ?? listen ?? basename(url).replace(/\?.*$/, "").slice(0, 256),
+    ...(role === undefined ? {} : { role }),
+    ...(priority === undefined ? {} : { priority: Number(priority) }),
+    audio: {
+      ...(gain === undefined ? {} : { gain: Number(gain) }),
+      ...(delay === undefined ? {} : { delayMs: Number(delay) }),
+      ...(muted === undefined ? {} : { muted: muted === "true" }),
+    },
+  };
+}
+
+function readOutput(to: string, index: number, flags: Flags): Record<string, unknown> {
+  const id = `out${index + 1}`;
+  const video = {
+    preset: flags.preset,
+    accel: flags.accel,
+    ...(flags.bitrate === undefined ? {} : { bitrateBps: readBits("--bitrate", flags.bitrate) }),
+  };
+  const audio = flags.audio
+    ? {
+        ...(flags.audioBitrate === undefined
+          ? {}
+          : { bitrateBps: readBits("--audio-bitrate", flags.audioBitrate) }),
+      }
+    : { codec: "none" };
+  if (/^rtmps?:\/\//i.test(to)) return { id, kind: "rtmp", url: to, video, audio };
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(to)) {
+    throw new InvalidArgumentError("--out", `sends to .mp4, .mkv, rtmp:// and rtmps:// only: ${to}`);
+  }
+  if (!/\.(mp4|mkv)$/i.test(to)) throw new InvalidArgumentError("--out", `must end in .mp4 or .mkv: ${to}`);
+  return { id, kind: "file", path: resolve(to), video, audio };
+}
+
+function readLayout(layout: string): unknown {
+  if (!/\.json$/i.test(layout)) return layout;
+  try {
+    return JSON.parse(readFileSync(layout, "utf8"));
+  } catch (cause) {
+    throw new InvalidArgumentError("--layout", `cannot read ${layout}: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+function readSize(size: string): readonly [number, number] {
+  const match = /^(\d+)x(\d+)$/.exec(size);
+  if (match === null) throw new InvalidArgumentError("--size", `must be WxH: ${size}`);
+  return [Number(match[1]), Number(match[2])];
+}
+
+const readFps = (fps: string): number | string => (fps.includes("/") ? fps : readPositive("--fps", fps));
+
+function readPositive(flag: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value))
+    throw new InvalidArgumentError(flag, `must be a positive number: ${text}`);
+  return value;
+}
+
+/** `2M`, `2.5M`, `128k` or plain bits per second. */
+function readBits(flag: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([kM]?)$/.exec(text);
+  if (match === null) throw new InvalidArgumentError(flag, `must be like 2M, 800k or 64000: ${text}`);
+  const factor = match[2] === "M" ? 1e6 : match[2] === "k" ? 1e3 : 1;
+  return Math.round(Number(match[1]) * factor);
+}
+
+function readAddress(text: string): { readonly host: string; readonly port: number } {
+  const match = /^\[?([^\]]*?)\]?:(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match === null || port > 65_535) throw new InvalidArgumentError("--rtmp", `must be host:port: ${text}`);
+  return { host: match[1] || "127.0.0.1", port };
+}
+
+function refuseLive(flags: Flags): void {
+  const live = flags.in.find(
+    (one) => /^(rtmp-listen:|[a-z][a-z0-9+.-]*:\/\/)/i.test(one) && !/^file:/i.test(one),
+  );
+  if (live !== undefined)
+    throw new InvalidArgumentError("--fast", `takes only files and test: inputs, not ${live}`);
+  const push = flags.out.find((one) => /^rtmps?:/i.test(one));
+  if (push !== undefined) throw new InvalidArgumentError("--fast", `writes files only, not ${push}`);
+}
+
+function refuseExisting(spec: MixSpec): void {
+  for (const output of spec.outputs) {
+    if (output.kind === "file" && existsSync(output.path)) {
+      throw new InvalidArgumentError("--out", `${output.path} exists; --overwrite replaces it`);
+    }
+  }
+}

@@ -1,0 +1,191 @@
+import { type Micros, us } from "../core/time.ts";
+
+/** How a source's time is tied to the mix clock. */
+export interface TimelineOptions {
+  /**
+   * `fixed`: stamp 0 plays at `startUs` (files). `paced`: the first item plays soon after it is here, and what comes
+   * late moves everything later (HLS, HTTP). `live`: as early as jitter allows (publishers, calls).
+   */
+  readonly mode: "fixed" | "paced" | "live";
+  /** Mix time of stamp 0 for `fixed`. */
+  readonly startUs: Micros;
+  /** Bounds of the adaptive delay of `live`, in milliseconds. */
+  readonly delayMs: { readonly min: number; readonly max: number };
+}
+
+type Kind = "audio" | "video";
+
+const WINDOW_US = 500_000;
+/** Ten seconds of windows: how long a burst is remembered. */
+const WINDOWS = 20;
+/** While nothing has been shown yet, the newest item rules: a burst at the start is played from its end. */
+const SETTLE_US = 300_000;
+const MARGIN_US = 5000;
+const PREROLL_US = 200_000;
+/** A delay that is no longer needed is given back at 100 ms a second, which time-stretching hides. */
+const RETURN_PER_US = 0.1;
+/** Streams whose jumps land this close to each other made the same jump. */
+const SAME_JUMP_US = 2_000_000;
+
+/**
+ * One source's time, for its sound and its picture alike.
+ *
+ * Two steps: {@link place} turns a stream stamp into source time, which never jumps (a jump of the stamps re-bases
+ * sound and picture together); {@link shiftUs} is what must be added to source time now to get mix time. So frames
+ * keep their source time in queues while the playout delay adapts.
+ *
+ * Invariants: source time of a stream never goes back across a jump; `shiftUs` rises at once when data comes late,
+ * and falls slowly.
+ */
+export class SourceTimeline {
+  readonly #options: TimelineOptions;
+  /** Added to stamps, one entry per jump; streams may be in different ones for a moment. */
+  readonly #offsets: number[] = [0];
+  readonly #epoch: Record<Kind, number> = { audio: 0, video: 0 };
+  readonly #end: Record<Kind, number | undefined> = { audio: undefined, video: undefined };
+  readonly #windows: { min: number; max: number }[] = [];
+  #windowEnd = 0;
+  #firstAt: number | undefined;
+  #shift: number;
+  #lastAdvance: number | undefined;
+  #alignment: { readonly periodUs: number; phase: number } | undefined;
+  #jumps = 0;
+
+  constructor(options: TimelineOptions) {
+    this.#options = options;
+    this.#shift = options.mode === "fixed" ? options.startUs : 0;
+  }
+
+  /** Add it to source time to get mix time. */
+  get shiftUs(): Micros {
+    return us(this.#shift);
+  }
+
+  /** True once {@link shiftUs} means something. */
+  get isTied(): boolean {
+    return this.#options.mode === "fixed" || this.#firstAt !== undefined;
+  }
+
+  /** Jumps of the stamps so far. */
+  get jumps(): number {
+    return this.#jumps;
+  }
+
+  /** Spread of arrivals over the last ten seconds. */
+  get jitterMs(): number {
+    return this.#windows.length === 0 ? 0 : (this.#latest() - this.#base()) / 1000;
+  }
+
+  /** How long an item that came as early as any waits for its turn. */
+  get delayMs(): number {
+    return this.#windows.length === 0 ? 0 : Math.max(0, (this.#shift - this.#base()) / 1000);
+  }
+
+  /** Turns a stream's stamp into source time. `jumped` says that the stamps do not continue the last ones. */
+  place(kind: Kind, ptsUs: Micros, durationUs: Micros, jumped: boolean): Micros {
+    if (jumped && this.#end[kind] !== undefined) this.#rebase(kind, ptsUs);
+    const at = ptsUs + (this.#offsets[this.#epoch[kind]] ?? 0);
+    this.#end[kind] = Math.max(this.#end[kind] ?? at, at + durationUs);
+    return us(at);
+  }
+
+  /** Notes that an item of this source time became ready to be played at `nowUs`. */
+  observe(sourceUs: Micros, nowUs: Micros): void {
+    if (this.#options.mode === "fixed") return;
+    const late = nowUs - sourceUs;
+    this.#remember(late, nowUs);
+    if (this.#firstAt === undefined) {
+      this.#firstAt = nowUs;
+      this.#shift = late + (this.#options.mode === "paced" ? PREROLL_US : this.#wantedDelay());
+      return;
+    }
+    if (this.#options.mode === "paced") {
+      if (late > this.#shift) this.#shift = late + PREROLL_US / 2;
+      return;
+    }
+    const settled = nowUs - this.#firstAt > SETTLE_US;
+    const target = this.#target();
+    if (target > this.#shift || !settled) this.#shift = target;
+  }
+
+  /** Gives back delay that is no longer needed; call it at every tick. */
+  advance(nowUs: Micros): void {
+    const elapsed = nowUs - (this.#lastAdvance ?? nowUs);
+    this.#lastAdvance = nowUs;
+    if (this.#options.mode !== "live" || this.#windows.length === 0) return;
+    const target = this.#target();
+    if (target < this.#shift) this.#shift = Math.max(target, this.#shift - elapsed * RETURN_PER_US);
+  }
+
+  /**
+   * Puts pictures mid-tick: source frames of the view's own rate then fall one to a tick, whatever the
+   * millisecond rounding of their stamps. `sourceUs` is a recent frame; an undefined period lifts it.
+   */
+  align(periodUs: number | undefined, sourceUs: Micros): void {
+    if (this.#options.mode !== "live") return;
+    if (periodUs === undefined) {
+      this.#alignment = undefined;
+      return;
+    }
+    const phase = modulo(sourceUs, periodUs);
+    if (this.#alignment?.periodUs !== periodUs) {
+      this.#alignment = { periodUs, phase };
+      return;
+    }
+    const error = modulo(phase - this.#alignment.phase + periodUs / 2, periodUs) - periodUs / 2;
+    this.#alignment.phase = modulo(this.#alignment.phase + error / 16, periodUs);
+  }
+
+  #rebase(kind: Kind, ptsUs: Micros): void {
+    const end = this.#end[kind] ?? 0;
+    const newest = this.#offsets.length - 1;
+    const joined = ptsUs + (this.#offsets[newest] ?? 0);
+    if (this.#epoch[kind] < newest && Math.abs(joined - end) < SAME_JUMP_US) {
+      this.#epoch[kind] = newest;
+      return;
+    }
+    this.#jumps += 1;
+    const latestEnd = Math.max(end, this.#end.audio ?? end, this.#end.video ?? end);
+    this.#offsets.push(latestEnd - ptsUs);
+    this.#epoch[kind] = this.#offsets.length - 1;
+  }
+
+  #remember(late: number, nowUs: number): void {
+    const last = this.#windows.at(-1);
+    if (last !== undefined && nowUs < this.#windowEnd) {
+      last.min = Math.min(last.min, late);
+      last.max = Math.max(last.max, late);
+      return;
+    }
+    this.#windows.push({ min: late, max: late });
+    if (this.#windows.length > WINDOWS) this.#windows.shift();
+    this.#windowEnd = nowUs + WINDOW_US;
+  }
+
+  #base(): number {
+    return Math.min(...this.#windows.map((window) => window.min));
+  }
+
+  #latest(): number {
+    return Math.max(...this.#windows.map((window) => window.max));
+  }
+
+  #wantedDelay(): number {
+    const { min, max } = this.#options.delayMs;
+    const jitter = this.#windows.length === 0 ? 0 : this.#latest() - this.#base();
+    return Math.min(max * 1000, Math.max(min * 1000, jitter + MARGIN_US));
+  }
+
+  #target(): number {
+    const raw = this.#base() + this.#wantedDelay();
+    if (this.#alignment === undefined) return raw;
+    const { periodUs, phase } = this.#alignment;
+    // The next shift from here up that puts frames on the ticks; what we have stays while it is within one period.
+    const aligned = raw + modulo(-(raw + phase), periodUs);
+    const current = this.#shift + nearest(-(this.#shift + phase), periodUs);
+    return current >= raw - MARGIN_US && current < raw + periodUs + MARGIN_US ? current : aligned;
+  }
+}
+
+const modulo = (value: number, by: number): number => ((value % by) + by) % by;
+const nearest = (value: number, by: number): number => modulo(value + by / 2, by) - by / 2;

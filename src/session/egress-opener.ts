@@ -1,0 +1,74 @@
+import { mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { OutputSpec } from "../contract/output-spec.ts";
+import type { Identified, WorkerSettings } from "../contract/worker.ts";
+import { NotSupportedError, StorageError } from "../core/error.ts";
+import type { Egress, EgressStreams } from "../egress/egress.ts";
+import { openRecording } from "../egress/file.ts";
+import { openRtmpPush } from "../egress/rtmp.ts";
+import { openRtp } from "../egress/rtp.ts";
+import type { Clock } from "../media/clock.ts";
+
+/** What an output of a mix is opened with. */
+export interface EgressContext {
+  readonly mix: string;
+  readonly clock: Clock;
+  readonly settings: WorkerSettings;
+  /** Wall time of mix time 0, in milliseconds since the Unix epoch. */
+  readonly startWallMs: number;
+}
+
+/**
+ * Opens the way out of an output. Returns at once; what becomes of it is told by its events.
+ *
+ * @throws {NotSupportedError} `ERR_NOT_SUPPORTED` for kinds this build does not send.
+ */
+export function openEgress(
+  spec: Identified<OutputSpec>,
+  streams: EgressStreams,
+  context: EgressContext,
+): Egress {
+  const { clock, settings, mix, startWallMs } = context;
+  switch (spec.kind) {
+    case "file":
+      return openRecording({
+        path: recordingPath(settings.dataDir, spec.path),
+        streams,
+        clock,
+        startWallMs,
+        mix,
+        output: spec.id,
+        overwrite: settings.overwrite,
+        wait: settings.clock === "virtual",
+        ...(spec.segmentS === undefined ? {} : { segmentS: spec.segmentS }),
+      });
+    case "rtmp":
+      return openRtmpPush({
+        url: spec.url,
+        ...(spec.backupUrl === undefined ? {} : { backupUrl: spec.backupUrl }),
+        streams,
+        clock,
+      });
+    case "rtp":
+      return openRtp({
+        host: spec.host,
+        audioPort: spec.audioPort ?? 0,
+        payloadType: spec.payloadTypes?.audio ?? 111,
+        streams,
+        clock,
+      });
+    default:
+      throw new NotSupportedError(`outputs of kind ${spec.kind} are not supported yet`);
+  }
+}
+
+/** @throws {StorageError} `ERR_STORAGE` if its folder cannot be made. */
+function recordingPath(dataDir: string, path: string): string {
+  const full = resolve(dataDir, path);
+  try {
+    mkdirSync(dirname(full), { recursive: true });
+  } catch (cause) {
+    throw new StorageError(`cannot make the folder of ${path}`, { cause });
+  }
+  return full;
+}

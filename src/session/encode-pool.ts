@@ -1,0 +1,152 @@
+import type { OutputSpec } from "../contract/output-spec.ts";
+import type { EncoderStatus } from "../contract/status.ts";
+import type { Identified } from "../contract/worker.ts";
+import type { Micros } from "../core/time.ts";
+import { audioSettings } from "../encode/audio-settings.ts";
+import { settingsKey, type VideoWish, videoSettings } from "../encode/video-settings.ts";
+import { TICK_SAMPLES } from "../media/frame.ts";
+import type { AudioMixer } from "../mixer/audio/audio-mixer.ts";
+import type { SumRequest } from "../mixer/audio/mix-sum.ts";
+import { AudioEncode, type PacketTaker, VideoEncode } from "./encodes.ts";
+import { MinusFeed } from "./sound-feed.ts";
+import type { View } from "./view.ts";
+
+/** The encoders of a mix: one per distinct picture or sound, however many outputs ask for it. */
+export class EncodePool {
+  readonly #mixer: AudioMixer;
+  readonly #sync: boolean;
+  readonly #video = new Map<string, VideoEncode>();
+  readonly #audio = new Map<string, AudioEncode>();
+  readonly #feeds = new Map<PacketTaker, MinusFeed>();
+  #count = 0;
+  #nextTick: number;
+
+  constructor(mixer: AudioMixer, firstTick: number, sync: boolean) {
+    this.#mixer = mixer;
+    this.#nextTick = firstTick;
+    this.#sync = sync;
+  }
+
+  get videos(): Iterable<VideoEncode> {
+    return this.#video.values();
+  }
+
+  /** Encodes per audio tick. */
+  get audioEncodes(): number {
+    return this.#audio.size;
+  }
+
+  /**
+   * The encoder for this wish of this view; the caller adds its output as a user when it is ready to take packets.
+   *
+   * @throws {DeviceError} `ERR_DEVICE`, {NotSupportedError} `ERR_NOT_SUPPORTED`.
+   */
+  video(view: View, wish: VideoWish): VideoEncode {
+    const shape = { widthPx: view.state.width, heightPx: view.state.height, rate: view.rate };
+    const settings = videoSettings(wish, shape);
+    const key = settingsKey(view.id, settings, false);
+    const known = this.#video.get(key);
+    if (known !== undefined) return known;
+    const encode = new VideoEncode(this.#newId("video"), view.id, settings, this.#sync);
+    this.#video.set(key, encode);
+    view.encodes.add(encode);
+    return encode;
+  }
+
+  /** The encoder of an output's sound. @throws as {@link video}. */
+  audio(spec: Identified<OutputSpec>): AudioEncode {
+    const settings = audioSettings(spec.audio, spec.kind === "rtp" ? "opus" : "aac");
+    return this.#audioFor(settings, this.#isMinus(spec) ? {} : sumOf(spec));
+  }
+
+  /** Connects an output to the sound it asked for. */
+  connectAudio(spec: Identified<OutputSpec>, user: PacketTaker): void {
+    const shared = this.audio(spec);
+    if (!this.#isMinus(spec)) {
+      shared.users.add(user);
+      return;
+    }
+    const request = sumOf(spec);
+    const handle = this.#mixer.want(request);
+    const settings = audioSettings(spec.audio, "opus");
+    this.#feeds.set(
+      user,
+      new MinusFeed({
+        shared,
+        user,
+        isShared: () => handle.shared,
+        openOwn: () => this.#audioFor(settings, request),
+        closeOwn: () => this.#sweep(),
+      }),
+    );
+  }
+
+  /** Lets an output go; encoders without users close. */
+  release(user: PacketTaker): Promise<void> {
+    this.#feeds.get(user)?.close();
+    this.#feeds.delete(user);
+    for (const encode of [...this.#video.values(), ...this.#audio.values()]) encode.users.delete(user);
+    return this.#sweep();
+  }
+
+  /** Encodes the audio tick that the mixer just made. */
+  tick(index: number, nowUs: Micros): void {
+    this.#nextTick = index + 1;
+    for (const feed of this.#feeds.values()) feed.tick();
+    for (const encode of this.#audio.values()) encode.tick(nowUs);
+  }
+
+  /** Flushes all encoders to their users. */
+  async finish(nowUs: Micros): Promise<void> {
+    for (const encode of this.#audio.values()) encode.close(nowUs);
+    this.#audio.clear();
+    await Promise.all([...this.#video.values()].map((encode) => encode.close()));
+  }
+
+  status(nowUs: Micros): EncoderStatus[] {
+    return [...this.#video.values(), ...this.#audio.values()].map((encode) => encode.status(nowUs));
+  }
+
+  #audioFor(settings: ReturnType<typeof audioSettings>, request: SumRequest): AudioEncode {
+    const sound = this.#mixer.want(request);
+    const key = `${sound.key}/${JSON.stringify(settings)}`;
+    const known = this.#audio.get(key);
+    if (known !== undefined) {
+      sound[Symbol.dispose]();
+      return known;
+    }
+    const encode = new AudioEncode(this.#newId("audio"), key, settings, sound, this.#nextTick * TICK_SAMPLES);
+    this.#audio.set(key, encode);
+    return encode;
+  }
+
+  /** Opus frames are ticks, so a listener can go from one encoder to another; AAC frames are not. */
+  #isMinus(spec: Identified<OutputSpec>): boolean {
+    return (
+      spec.audio.without !== undefined &&
+      audioSettings(spec.audio, spec.kind === "rtp" ? "opus" : "aac").codec === "opus"
+    );
+  }
+
+  async #sweep(): Promise<void> {
+    for (const [key, encode] of this.#audio) {
+      if (encode.users.size > 0) continue;
+      this.#audio.delete(key);
+      encode.close(0 as Micros);
+    }
+    const idle = [...this.#video].filter(([, encode]) => encode.users.size === 0);
+    for (const [key] of idle) this.#video.delete(key);
+    await Promise.all(idle.map(([, encode]) => encode.close()));
+  }
+
+  #newId(kind: string): string {
+    this.#count += 1;
+    return `${kind}-${this.#count}`;
+  }
+}
+
+function sumOf({ source, audio }: Identified<OutputSpec>): SumRequest {
+  if (audio.matrix !== undefined) return { matrix: audio.matrix };
+  if (audio.without !== undefined) return { without: audio.without };
+  return source === undefined ? {} : { only: source };
+}

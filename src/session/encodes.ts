@@ -1,0 +1,237 @@
+import type { EncoderStatus } from "../contract/status.ts";
+import { type ErrorInfo, errorInfo } from "../core/error.ts";
+import { frameIndexAt, frameTime } from "../core/rational.ts";
+import { type Micros, us } from "../core/time.ts";
+import { describe, settingsKey } from "../encode/video-settings.ts";
+import type { Packet } from "../media/packet.ts";
+import { RateMeter, Window } from "../media/stats.ts";
+import type { SumHandle } from "../mixer/audio/audio-mixer.ts";
+import { AudioEncoder, type AudioEncoderSettings } from "../native/audio-encoder.ts";
+import { Picture } from "../native/picture.ts";
+import { Scaler } from "../native/scaler.ts";
+import { VideoEncoder, type VideoEncoderSettings } from "../native/video-encoder.ts";
+
+/** Who gets an encoder's packets. Never waits, never throws. */
+export interface PacketTaker {
+  take(packet: Packet): void;
+  /** The encoder broke: nothing more will come. */
+  lost(error: ErrorInfo): void;
+}
+
+/** Pictures an encoder may be behind before a view repeats (files) or it skips numbers (live sinks). */
+const MAX_BEHIND_US = 500_000;
+
+/**
+ * One video encoder of one view, shared by every output that asked for the same. Pictures go in as the view makes
+ * them; the encoder's own size and rate are made here.
+ */
+export class VideoEncode {
+  readonly key: string;
+  readonly rate = new RateMeter();
+  readonly encodeMs = new Window();
+  readonly users = new Set<PacketTaker>();
+  readonly encoder: VideoEncoder;
+  readonly id: string;
+  readonly #settings: VideoEncoderSettings;
+  readonly #sync: boolean;
+  #scaler: Scaler | undefined;
+  #nextIndex: number | undefined;
+  #turn: Promise<void> = Promise.resolve();
+  #wantsKey = false;
+  #behind = 0;
+  #skipped = 0;
+  #frames = 0;
+  #broken = false;
+
+  /** @throws {DeviceError} `ERR_DEVICE` if the encoder does not open. */
+  constructor(id: string, view: string, settings: VideoEncoderSettings, sync: boolean) {
+    this.id = id;
+    this.#settings = settings;
+    this.#sync = sync;
+    this.key = settingsKey(view, settings, false);
+    this.encoder = VideoEncoder.open(settings);
+  }
+
+  get skipped(): number {
+    return this.#skipped;
+  }
+  get frames(): number {
+    return this.#frames;
+  }
+  /** Pictures handed in and not yet encoded. */
+  get behind(): number {
+    return this.#behind;
+  }
+  /** Settles when a picture that is in work is done. */
+  async caughtUp(): Promise<void> {
+    await this.#turn;
+  }
+
+  /** True while it falls so far behind that its view should make its work easier. */
+  get isSlow(): boolean {
+    return frameTime(this.#behind, this.#settings.rate) > MAX_BEHIND_US;
+  }
+
+  add(user: PacketTaker): void {
+    this.users.add(user);
+    this.#wantsKey = true;
+  }
+
+  /** Takes the picture of mix time `at`; disposes it. Settles when it is encoded. */
+  offer(picture: Picture, at: Micros): Promise<void> {
+    this.#behind += 1;
+    this.#turn = this.#turn.then(() => this.#take(picture, at));
+    return this.#turn;
+  }
+
+  async #take(picture: Picture, at: Micros): Promise<void> {
+    using owned = picture;
+    this.#behind -= 1;
+    const due = frameIndexAt(at, this.#settings.rate);
+    this.#nextIndex ??= due;
+    for (; this.#nextIndex <= due && !this.#broken; this.#nextIndex++)
+      await this.#encode(owned, this.#nextIndex);
+  }
+
+  /** Encodes what is still inside and tells the users; then closes. */
+  async close(): Promise<void> {
+    await this.#turn;
+    try {
+      if (!this.#broken && this.#frames > 0) this.#give(await this.encoder.flush(), us(0));
+    } catch (error) {
+      this.#break(error);
+    }
+    await this.encoder.close();
+    this.#scaler?.[Symbol.dispose]();
+  }
+
+  status(nowUs: Micros): EncoderStatus {
+    const { perSecond, bitsPerSecond } = this.rate.read(nowUs);
+    return {
+      id: this.id,
+      key: describe(this.#settings),
+      kind: "video",
+      users: this.users.size,
+      fps: perSecond,
+      bitrateBps: Math.round(bitsPerSecond),
+      device: "cpu",
+      encodeMs: this.encodeMs.quantile(0.5),
+    };
+  }
+
+  async #encode(view: Picture, index: number): Promise<void> {
+    const forceKey = this.#wantsKey;
+    this.#wantsKey = false;
+    const began = performance.now();
+    try {
+      const picture = await this.#fitted(view);
+      this.#give(
+        await this.encoder.encode(picture, index, { forceKey, sync: this.#sync }),
+        frameTime(index, this.#settings.rate),
+      );
+      this.#frames += 1;
+    } catch (error) {
+      this.#break(error);
+    } finally {
+      this.encodeMs.add(performance.now() - began);
+    }
+  }
+
+  async #fitted(view: Picture): Promise<Picture> {
+    const { widthPx, heightPx } = this.#settings;
+    if (view.widthPx === widthPx && view.heightPx === heightPx) return view.clone();
+    const crop = { x: 0, y: 0, width: view.widthPx, height: view.heightPx };
+    this.#scaler ??= new Scaler({ crop, orientation: { rotate: 0, mirror: false }, widthPx, heightPx });
+    const picture = Picture.alloc(widthPx, heightPx);
+    await this.#scaler.scale(view.raw, picture, this.#sync);
+    return picture;
+  }
+
+  #give(packets: readonly Packet[], nowUs: Micros): void {
+    for (const packet of packets) {
+      this.rate.add(nowUs, packet.data.byteLength);
+      for (const user of this.users) user.take(packet);
+    }
+  }
+
+  #break(error: unknown): void {
+    if (this.#broken) return;
+    this.#broken = true;
+    for (const user of this.users) user.lost(errorInfo(error));
+  }
+}
+
+/** One audio encoder on one sum of the mixer, shared by every output that asked for the same. */
+export class AudioEncode {
+  readonly id: string;
+  readonly key: string;
+  readonly rate = new RateMeter();
+  readonly users = new Set<PacketTaker>();
+  readonly encoder: AudioEncoder;
+  readonly #sound: SumHandle;
+  #broken = false;
+  #encodes = 0;
+
+  /** @throws {DeviceError} `ERR_DEVICE` if the encoder does not open. */
+  constructor(
+    id: string,
+    key: string,
+    settings: AudioEncoderSettings,
+    sound: SumHandle,
+    startSample: number,
+  ) {
+    this.id = id;
+    this.key = key;
+    this.#sound = sound;
+    this.encoder = AudioEncoder.open(settings, startSample);
+  }
+
+  get encodes(): number {
+    return this.#encodes;
+  }
+
+  /** True while its sum is the shared mix bit for bit. */
+  get isShared(): boolean {
+    return this.#sound.shared;
+  }
+
+  /** Encodes the tick that the mixer just made. */
+  tick(nowUs: Micros): void {
+    if (this.#broken) return;
+    try {
+      this.#give(this.encoder.push(this.#sound.pcm), nowUs);
+      this.#encodes += 1;
+    } catch (error) {
+      this.#broken = true;
+      for (const user of this.users) user.lost(errorInfo(error));
+    }
+  }
+
+  close(nowUs: Micros): void {
+    if (!this.#broken) this.#give(this.encoder.flush(), nowUs);
+    this.encoder.close();
+    this.#sound[Symbol.dispose]();
+  }
+
+  status(nowUs: Micros): EncoderStatus {
+    const { perSecond, bitsPerSecond } = this.rate.read(nowUs);
+    const { encoder, bitrateBps, channels } = this.encoder.settings;
+    return {
+      id: this.id,
+      key: `${encoder} ${channels}ch ${Math.round(bitrateBps / 1000)}k`,
+      kind: "audio",
+      users: this.users.size,
+      fps: perSecond,
+      bitrateBps: Math.round(bitsPerSecond),
+      device: "cpu",
+      encodeMs: 0,
+    };
+  }
+
+  #give(packets: readonly Packet[], nowUs: Micros): void {
+    for (const packet of packets) {
+      this.rate.add(nowUs, packet.data.byteLength);
+      for (const user of this.users) user.take(packet);
+    }
+  }
+}

@@ -1,0 +1,338 @@
+import type { MixEventBody } from "../contract/events.ts";
+import type { OutputSpec, OutputUpdate } from "../contract/output-spec.ts";
+import type { SourceSpec, SourceUpdate } from "../contract/source-spec.ts";
+import type { MixStats } from "../contract/status.ts";
+import type {
+  Identified,
+  LayoutReceipt,
+  MixState,
+  MixSummary,
+  Snapshot,
+  ViewState,
+  WorkerSettings,
+} from "../contract/worker.ts";
+import { ExistsError, NotFoundError } from "../core/error.ts";
+import type { Logger } from "../core/log.ts";
+import { type Micros, us } from "../core/time.ts";
+import type { EgressStreams } from "../egress/egress.ts";
+import { type Clock, LiveClock, VirtualClock, wallTimeMs } from "../media/clock.ts";
+import { AudioMixer, TICK_US } from "../mixer/audio/audio-mixer.ts";
+import { TileCache } from "../mixer/video/tile.ts";
+import { encodeStill } from "../native/image.ts";
+import { Cards } from "./cards.ts";
+import { Conductor } from "./conductor.ts";
+import type { DecodingSlots } from "./decoding-slot.ts";
+import { openEgress } from "./egress-opener.ts";
+import { EncodePool } from "./encode-pool.ts";
+import { mixStats, mixSummary } from "./mix-report.ts";
+import { Output } from "./output.ts";
+import { Pulse } from "./pulse.ts";
+import { soloView } from "./solo-view.ts";
+import { Source } from "./source.ts";
+import { type Publishers, SourceOpener } from "./source-opener.ts";
+import { View } from "./view.ts";
+
+const TICKS_PER_SECOND = 50;
+
+/** What a mix needs of its worker. */
+export interface MixContext {
+  readonly settings: WorkerSettings;
+  readonly publishers: Publishers;
+  readonly slots: DecodingSlots;
+  readonly log: Logger;
+  emit(atUs: Micros, event: MixEventBody): void;
+}
+
+/**
+ * The data plane of one mix: sources, views, sound, encoders and outputs, and the conductor that gives the beat.
+ *
+ * Methods answer at once and never wait for a peer. Whatever breaks in one source or output stays there.
+ */
+export class Mix {
+  readonly id: string;
+  readonly clock: Clock;
+  readonly mixer: AudioMixer;
+  readonly sources = new Map<string, Source>();
+  readonly views = new Map<string, View>();
+  readonly outputs = new Map<string, Output>();
+  readonly pool: EncodePool;
+  readonly pulse = new Pulse();
+  readonly settings: WorkerSettings;
+  /** How it went, once everything is closed. Never rejects. */
+  readonly finished: Promise<MixSummary>;
+  readonly #context: MixContext;
+  readonly #opener: SourceOpener;
+  readonly #tiles = new TileCache();
+  readonly #cards: Cards;
+  readonly #conductor: Conductor;
+  readonly #startWallMs: number;
+  #joined = 0;
+  #talkers = 0;
+  #avOffsetMs = 0;
+  #speaker: string | null = null;
+  #onAir = new Map<string, string>();
+
+  constructor(state: MixState, context: MixContext) {
+    const { settings } = context;
+    this.id = state.id;
+    this.settings = settings;
+    this.#context = context;
+    const virtual = settings.clock === "virtual";
+    const originUs = virtual ? us(0) : us(state.epoch.ptsUs + (wallTimeMs() - state.epoch.wallMs) * 1000);
+    this.clock = virtual
+      ? new VirtualClock()
+      : new LiveClock(us(Math.max(0, originUs)), { held: settings.waitForInputs === true });
+    this.#startWallMs = wallTimeMs() - this.clock.now() / 1000;
+    this.mixer = new AudioMixer(state.audio);
+    this.#cards = new Cards(settings.assetDir);
+    this.#opener = new SourceOpener({
+      mix: state.id,
+      clock: this.clock,
+      publishers: context.publishers,
+      virtual,
+      destinations: settings.destinations,
+    });
+    const firstTick = Math.ceil(this.clock.now() / TICK_US);
+    this.pool = new EncodePool(this.mixer, firstTick, virtual);
+    for (const source of state.sources) this.addSource(source);
+    for (const view of state.views) this.addView(view);
+    this.#conductor = new Conductor(this, firstTick);
+    for (const output of state.outputs) this.#restore(output);
+    this.finished = this.#conductor.run().then(() => this.#close());
+  }
+
+  get virtual(): boolean {
+    return this.settings.clock === "virtual";
+  }
+
+  addSource(spec: Identified<SourceSpec>): void {
+    if (this.sources.has(spec.id)) throw new ExistsError(`source ${spec.id} exists`);
+    this.#joined += 1;
+    const slot = this.#context.slots.take(this.id, spec.id);
+    const { clock, mixer, pulse } = this;
+    const source = new Source(spec, this.#joined, slot, {
+      clock,
+      mixer,
+      pulse,
+      opener: this.#opener,
+      log: this.#context.log,
+      endsWithInput: this.settings.until?.inputsEnd === true,
+      emit: (event) => this.emit(event),
+    });
+    this.sources.set(spec.id, source);
+    this.emit({ type: "source.added", source: spec.id });
+    source.start();
+  }
+
+  updateSource(id: string, update: SourceUpdate): void {
+    this.#source(id).update(update);
+  }
+
+  removeSource(id: string): void {
+    const source = this.#source(id);
+    this.sources.delete(id);
+    this.emit({ type: "source.removed", source: id });
+    void source.close();
+    this.pulse.beat();
+  }
+
+  addView(state: ViewState): View {
+    if (this.views.has(state.id)) throw new ExistsError(`view ${state.id} exists`);
+    const { sources, virtual } = this;
+    const view = new View(state, this.clock.now(), {
+      sources,
+      virtual,
+      tiles: this.#tiles,
+      cards: this.#cards,
+      speaker: () => this.#speaker,
+      emit: (event) => this.emit(event),
+    });
+    this.views.set(state.id, view);
+    this.#conductor?.begin(view);
+    return view;
+  }
+
+  async removeView(id: string): Promise<void> {
+    const view = this.#view(id);
+    this.views.delete(id);
+    for (const output of [...this.outputs.values()])
+      if (output.spec.view === id) await this.removeOutput(output.spec.id);
+    this.#conductor.retire(view);
+  }
+
+  updateView(state: ViewState): void {
+    this.#view(state.id).update(state);
+  }
+
+  setLayout(view: ViewState, atUs: number | undefined, dryRun: boolean): Promise<LayoutReceipt> {
+    const target = this.#view(view.id);
+    if (dryRun) return Promise.resolve(target.preview(view));
+    return target.setLayout(view, atUs === undefined ? undefined : us(atUs));
+  }
+
+  layout(view: string): LayoutReceipt {
+    return this.#view(view).layout();
+  }
+
+  /** @throws {DeviceError} `ERR_DEVICE`, {NotSupportedError} `ERR_NOT_SUPPORTED`, {InvalidArgumentError}: nothing is added. */
+  addOutput(spec: Identified<OutputSpec>): { readonly sdp?: string } {
+    if (this.outputs.has(spec.id)) throw new ExistsError(`output ${spec.id} exists`);
+    const view = this.#viewFor(spec);
+    const video = view === undefined ? undefined : this.pool.video(view, spec.video);
+    const audio = spec.audio.codec === "none" ? undefined : this.pool.audio(spec);
+    const streams: EgressStreams = {
+      ...(video === undefined
+        ? {}
+        : {
+            video: {
+              ...video.encoder.info,
+              frameRate: video.encoder.settings.rate,
+              bitrateBps: video.encoder.settings.bitrateBps,
+            },
+          }),
+      ...(audio === undefined
+        ? {}
+        : { audio: { ...audio.encoder.info, bitrateBps: audio.encoder.settings.bitrateBps } }),
+    };
+    const { clock, settings, id: mix } = this;
+    const egress = openEgress(spec, streams, { mix, clock, settings, startWallMs: this.#startWallMs });
+    const output = new Output(spec, egress, { now: () => clock.now(), emit: (event) => this.emit(event) });
+    this.outputs.set(spec.id, output);
+    video?.add(output);
+    if (audio !== undefined) this.pool.connectAudio(spec, output);
+    return egress.sdp === undefined ? {} : { sdp: egress.sdp() };
+  }
+
+  updateOutput(id: string, update: OutputUpdate): void {
+    const output = this.#output(id);
+    if (update.segmentS !== undefined) output.recording?.setSegment(update.segmentS);
+  }
+
+  async removeOutput(id: string): Promise<void> {
+    const output = this.#output(id);
+    this.outputs.delete(id);
+    await this.pool.release(output);
+    await output.close();
+    const solo = this.views.get(soloView.idOf(output.spec));
+    if (solo !== undefined && solo.encodes.size === 0) await this.removeView(solo.id);
+  }
+
+  output(id: string): Output {
+    return this.#output(id);
+  }
+
+  async snapshot(view: string, format: "png" | "jpeg"): Promise<Snapshot> {
+    const picture = this.#view(view).snapshot();
+    if (picture === undefined) throw new NotFoundError(`view ${view} has shown nothing yet`);
+    using still = picture;
+    const data = await encodeStill(still, format);
+    return { data, width: still.widthPx, height: still.heightPx, ptsUs: this.clock.now() };
+  }
+
+  stats(): Omit<MixStats, "process"> {
+    return mixStats(this);
+  }
+
+  /** Ends the mix; {@link finished} settles when all is written. */
+  stop(): void {
+    this.#conductor.stop();
+  }
+
+  emit(event: MixEventBody): void {
+    this.#context.emit(this.clock.now(), event);
+  }
+
+  /** How many sources are mixed now. */
+  get talkers(): number {
+    return this.#talkers;
+  }
+
+  /** The largest distance of any source's sound from its picture so far, in milliseconds; positive: sound first. */
+  get avOffsetMs(): number {
+    return this.#avOffsetMs;
+  }
+
+  /** One audio tick: mixes, encodes, and brings up to date what follows time. */
+  audioTick(index: number): void {
+    const now = us((index + 1) * TICK_US);
+    const sound = this.mixer.tick(index);
+    this.pool.tick(index, now);
+    this.#talkers = sound.talkers;
+    if (index % TICKS_PER_SECOND === 0) this.#noteOffsets();
+    if (sound.speaker !== this.#speaker) {
+      this.#speaker = sound.speaker;
+      this.emit({ type: "speaker.changed", speaker: sound.speaker, speakers: sound.speakers });
+    }
+  }
+
+  #noteOffsets(): void {
+    for (const id of this.sources.keys()) {
+      const offset = -this.mixer.stats(id).playout.errorMs;
+      if (Math.abs(offset) > Math.abs(this.#avOffsetMs)) this.#avOffsetMs = offset;
+    }
+  }
+
+  /** Tells sources who shows them, so that nobody else is decoded. Settles when they have caught up. */
+  async updateVisibility(): Promise<void> {
+    const views = [...this.views.values()].map((view) => ({ id: view.id, on: view.onScreen() }));
+    const jobs: Promise<void>[] = [];
+    for (const source of this.sources.values()) {
+      const shownIn = views.filter(({ on }) => on.has(source.id)).map(({ id }) => id);
+      jobs.push(source.picture.show(shownIn.length > 0));
+      const key = shownIn.join();
+      if ((this.#onAir.get(source.id) ?? "") === key) continue;
+      this.#onAir.set(source.id, key);
+      this.emit({ type: "source.onAir", source: source.id, views: shownIn });
+    }
+    await Promise.all(jobs);
+  }
+
+  async #close(): Promise<MixSummary> {
+    await Promise.all([...this.sources.values()].map((source) => source.close()));
+    await this.pool.finish(this.clock.now());
+    await Promise.all([...this.outputs.values()].map((output) => output.close()));
+    const summary = mixSummary(this, this.#conductor);
+    for (const view of this.views.values()) view.close();
+    this.#tiles[Symbol.dispose]();
+    this.#cards[Symbol.dispose]();
+    this.mixer[Symbol.dispose]();
+    return summary;
+  }
+
+  /** An output of a restored mix that cannot be opened any more costs itself only. */
+  #restore(spec: MixState["outputs"][number]): void {
+    try {
+      this.addOutput(spec);
+      if (spec.paused === true) this.outputs.get(spec.id)?.pause();
+    } catch (error) {
+      this.#conductor.fail(spec.id, error);
+    }
+  }
+
+  #viewFor(spec: Identified<OutputSpec>): View | undefined {
+    if (spec.source !== undefined) {
+      if (spec.view === null) return undefined;
+      this.#source(spec.source);
+      return this.views.get(soloView.idOf(spec)) ?? this.addView(soloView.state(spec));
+    }
+    return spec.view === null ? undefined : this.#view(spec.view);
+  }
+
+  #source(id: string): Source {
+    const source = this.sources.get(id);
+    if (source === undefined) throw new NotFoundError(`no source ${id} in mix ${this.id}`);
+    return source;
+  }
+
+  #view(id: string): View {
+    const view = this.views.get(id);
+    if (view === undefined) throw new NotFoundError(`no view ${id} in mix ${this.id}`);
+    return view;
+  }
+
+  #output(id: string): Output {
+    const output = this.outputs.get(id);
+    if (output === undefined) throw new NotFoundError(`no output ${id} in mix ${this.id}`);
+    return output;
+  }
+}

@@ -1,0 +1,166 @@
+import { us } from "../core/time.ts";
+import { VideoDecoder } from "../decode/video.ts";
+import type { VideoFrame } from "../media/frame.ts";
+import type { Packet } from "../media/packet.ts";
+import { RateMeter } from "../media/stats.ts";
+import type { VideoStreamInfo } from "../media/stream-info.ts";
+import { VideoQueue } from "../mixer/video/queue.ts";
+import { NativeFrame } from "../native/frame.ts";
+import type { DecodingSlot } from "./decoding-slot.ts";
+import { GroupKeeper } from "./group-keeper.ts";
+
+/**
+ * The picture of one source, from packets in source time to a queue of frames. While nobody shows it, it is not
+ * decoded: its packets since the last key frame are kept.
+ */
+export class PictureDecoding {
+  readonly queue = new VideoQueue();
+  readonly rate = new RateMeter();
+  readonly #keeper = new GroupKeeper();
+  readonly #slot: DecodingSlot;
+  /** The decoder takes one call at a time, from the input and from {@link show} alike. */
+  #turn: Promise<void> = Promise.resolve();
+  #decoder: VideoDecoder | undefined;
+  #info: VideoStreamInfo | undefined;
+  #infoIsNew = false;
+  #shown = false;
+  #deliveredUs = Number.NEGATIVE_INFINITY;
+  /** Source time at which the last picture or packet ends. */
+  #endUs = Number.NEGATIVE_INFINITY;
+  #decoded = 0;
+  #errors = 0;
+
+  constructor(slot: DecodingSlot) {
+    this.#slot = slot;
+  }
+
+  /** What the last packet with news said; undefined before the first. */
+  get info(): VideoStreamInfo | undefined {
+    return this.#info;
+  }
+
+  /** Source time up to which every picture is in the queue, or kept. */
+  get deliveredUs(): number {
+    return this.#deliveredUs;
+  }
+
+  /** Pictures decoded. */
+  get decoded(): number {
+    return this.#decoded;
+  }
+
+  /** Packets and pictures that could not be decoded. */
+  get errors(): number {
+    return this.#errors + (this.#decoder?.stats.errors ?? 0);
+  }
+
+  get isShown(): boolean {
+    return this.#shown;
+  }
+
+  /** Whether any view shows it. Showing decodes what was kept; hiding lets the decoder go. */
+  show(shown: boolean): Promise<void> {
+    return shown === this.#shown ? this.#turn : this.#serialized(() => this.#show(shown));
+  }
+
+  /**
+   * Takes a packet in source time; settles when its pictures are in the queue.
+   *
+   * @throws {MediaInvalidError} `ERR_MEDIA_INVALID` if nothing here decodes the stream.
+   */
+  take(packet: Packet): Promise<void> {
+    return this.#serialized(() => this.#take(packet));
+  }
+
+  /** The stream ended: gets the pictures that the decoder held back. Returns when the last picture ends, or -Infinity. */
+  flush(): number {
+    for (const frame of this.#decoder?.flush() ?? []) this.#push(frame);
+    this.#deliveredUs = Number.POSITIVE_INFINITY;
+    return this.#endUs;
+  }
+
+  /** The transport starts anew. */
+  restart(): void {
+    this.#decoder?.flush();
+    this.#deliveredUs = Number.NEGATIVE_INFINITY;
+    this.#keeper.clear();
+  }
+
+  close(): void {
+    this.#decoder?.close();
+    this.#decoder = undefined;
+    this.#keeper.clear();
+    this.queue[Symbol.dispose]();
+  }
+
+  async #take(packet: Packet): Promise<void> {
+    if (packet.info?.kind === "video") {
+      this.#info = packet.info;
+      this.#infoIsNew = true;
+    }
+    this.rate.add(packet.arrivalUs, packet.data.byteLength);
+    this.#endUs = Math.max(this.#endUs, packet.ptsUs + this.#durationOf(packet));
+    if (!this.#shown) {
+      this.#keeper.keep(packet);
+      this.#delivered(packet.dtsUs);
+      return;
+    }
+    await this.#decode(packet);
+  }
+
+  async #show(shown: boolean): Promise<void> {
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    if (shown) {
+      this.queue.clear();
+      for (const packet of this.#keeper.take()) await this.#decode(packet);
+      return;
+    }
+    this.#errors = this.errors;
+    this.#decoder?.close();
+    this.#decoder = undefined;
+  }
+
+  #serialized(work: () => Promise<void>): Promise<void> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  async #decode(packet: Packet): Promise<void> {
+    if (this.#info === undefined) return;
+    if (this.#decoder === undefined) {
+      this.#decoder = VideoDecoder.open(this.#info, { threads: 1 });
+      this.#infoIsNew = false;
+    }
+    const withInfo = this.#infoIsNew && packet.info === undefined ? { ...packet, info: this.#info } : packet;
+    this.#infoIsNew = false;
+    this.#slot.enter();
+    const frames = await this.#decoder.decodeAsync(withInfo);
+    this.#slot.leave();
+    for (const frame of frames) this.#push(frame);
+  }
+
+  /** Takes a picture that was never coded; the queue owns it. */
+  push(frame: VideoFrame): void {
+    this.rate.add(frame.arrivalUs, 0);
+    this.#push(frame);
+  }
+
+  #durationOf({ durationUs }: Packet): number {
+    if (durationUs > 0) return durationUs;
+    const rate = this.#info?.frameRate;
+    return rate === undefined ? 40_000 : (1e6 * rate.den) / rate.num;
+  }
+
+  #push(frame: VideoFrame): void {
+    this.#decoded += 1;
+    this.#delivered(frame.ptsUs);
+    if (frame instanceof NativeFrame && this.#shown) this.queue.push(frame, us(frame.ptsUs));
+    else frame[Symbol.dispose]();
+  }
+
+  #delivered(untilUs: number): void {
+    if (untilUs > this.#deliveredUs) this.#deliveredUs = untilUs;
+  }
+}

@@ -1,0 +1,66 @@
+import type { ErrorInfo } from "../core/error.ts";
+import type { Packet } from "../media/packet.ts";
+import type { AudioEncode, PacketTaker } from "./encodes.ts";
+
+/** How long a participant's own encoder stays open after they stopped being mixed. */
+const WARM_TICKS = 150;
+
+/**
+ * The sound of a listener who is also a source: the shared encode while they are not among the mixed, an encode of the
+ * mix without them while they are. Both encode the same 20 ms, so the switch loses and repeats nothing.
+ */
+export class MinusFeed {
+  readonly #shared: AudioEncode;
+  readonly #isShared: () => boolean;
+  readonly #openOwn: () => AudioEncode;
+  readonly #closeOwn: (own: AudioEncode) => void;
+  readonly #user: PacketTaker;
+  readonly #fromShared: PacketTaker;
+  readonly #fromOwn: PacketTaker;
+  #own: AudioEncode | undefined;
+  #sharedTicks = 0;
+
+  constructor(options: {
+    readonly shared: AudioEncode;
+    readonly isShared: () => boolean;
+    readonly openOwn: () => AudioEncode;
+    readonly closeOwn: (own: AudioEncode) => void;
+    readonly user: PacketTaker;
+  }) {
+    this.#shared = options.shared;
+    this.#isShared = options.isShared;
+    this.#openOwn = options.openOwn;
+    this.#closeOwn = options.closeOwn;
+    this.#user = options.user;
+    const lost = (error: ErrorInfo): void => this.#user.lost(error);
+    this.#fromShared = { take: (packet) => this.#forward(packet, false), lost };
+    this.#fromOwn = { take: (packet) => this.#forward(packet, true), lost };
+    this.#shared.users.add(this.#fromShared);
+  }
+
+  /** Before the encodes of a tick: decides which one this listener hears. */
+  tick(): void {
+    this.#sharedTicks = this.#isShared() ? this.#sharedTicks + 1 : 0;
+    if (this.#sharedTicks === 0 && this.#own === undefined) {
+      this.#own = this.#openOwn();
+      this.#own.users.add(this.#fromOwn);
+    } else if (this.#sharedTicks > WARM_TICKS && this.#own !== undefined) {
+      this.#letGo(this.#own);
+    }
+  }
+
+  close(): void {
+    this.#shared.users.delete(this.#fromShared);
+    if (this.#own !== undefined) this.#letGo(this.#own);
+  }
+
+  #letGo(own: AudioEncode): void {
+    own.users.delete(this.#fromOwn);
+    this.#own = undefined;
+    this.#closeOwn(own);
+  }
+
+  #forward(packet: Packet, isOwn: boolean): void {
+    if (isOwn === (this.#own !== undefined)) this.#user.take(packet);
+  }
+}

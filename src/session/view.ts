@@ -1,0 +1,301 @@
+import type { MixEventBody, PlacementInfo } from "../contract/events.ts";
+import type { ViewStatus } from "../contract/status.ts";
+import type { LayoutReceipt, ViewState } from "../contract/worker.ts";
+import { frameIndexAt, frameTime, period, type Rational, rational } from "../core/rational.ts";
+import { type Micros, us } from "../core/time.ts";
+import type { LayoutSource } from "../layout/arrangement.ts";
+import type { Occupancy } from "../layout/occupancy.ts";
+import { type Placement, resolve } from "../layout/resolve.ts";
+import { Window } from "../media/stats.ts";
+import { Compositor, type Layer } from "../mixer/video/compositor.ts";
+import { fitInto } from "../mixer/video/fit.ts";
+import type { TileCache } from "../mixer/video/tile.ts";
+import type { Picture } from "../native/picture.ts";
+import type { Cards } from "./cards.ts";
+import type { VideoEncode } from "./encodes.ts";
+import type { Source } from "./source.ts";
+
+/** What a view reads of its mix at each tick. */
+export interface ViewContext {
+  readonly sources: ReadonlyMap<string, Source>;
+  readonly tiles: TileCache;
+  readonly cards: Cards;
+  /** Virtual clock: results must not depend on when things are ready. */
+  readonly virtual: boolean;
+  speaker(): string | null;
+  emit(event: MixEventBody): void;
+}
+
+/** A change of layout that waits for its frame. */
+interface Pending {
+  readonly state: ViewState;
+  readonly frame: number;
+  readonly receipt: PromiseWithResolvers<LayoutReceipt>;
+}
+
+/**
+ * One composed picture of a mix. At each tick it decides who is shown where, takes each one's picture of that time,
+ * draws, and hands the result to its encoders.
+ */
+export class View {
+  readonly rate: Rational;
+  readonly encodes = new Set<VideoEncode>();
+  readonly composeMs = new Window();
+  readonly #context: ViewContext;
+  readonly #compositor: Compositor;
+  #state: ViewState;
+  #pending: Pending[] = [];
+  #occupancy: Occupancy | undefined;
+  #placements: readonly Placement[] = [];
+  #resolvedFor = "";
+  #last: Picture | undefined;
+  #nextFrame: number;
+  #ticks = 0;
+  #late = 0;
+  #repeated = 0;
+  #skipped = 0;
+
+  /** @param startUs mix time at which it begins; its first frame is the first not before that. */
+  constructor(state: ViewState, startUs: Micros, context: ViewContext) {
+    this.#state = state;
+    this.#context = context;
+    this.rate = rational(state.fps);
+    this.#nextFrame = Math.max(0, frameIndexAt(us(startUs - 1), this.rate) + 1);
+    const background = context.cards.background(state, this.#backgroundColor());
+    this.#compositor = new Compositor(background, context.tiles, context.virtual);
+  }
+
+  get id(): string {
+    return this.#state.id;
+  }
+  get state(): ViewState {
+    return this.#state;
+  }
+  /** When the next picture is due. */
+  get nextUs(): Micros {
+    return frameTime(this.#nextFrame, this.rate);
+  }
+  get ticks(): number {
+    return this.#ticks;
+  }
+  get late(): number {
+    return this.#late;
+  }
+  get repeated(): number {
+    return this.#repeated;
+  }
+  get placements(): readonly Placement[] {
+    return this.#placements;
+  }
+
+  /** What the view shows now; the caller's. */
+  snapshot(): Picture | undefined {
+    return this.#last?.clone();
+  }
+
+  /** Sources on screen. */
+  onScreen(): ReadonlySet<string> {
+    return new Set(this.#placements.flatMap(({ source }) => (source === null ? [] : [source])));
+  }
+
+  /** Applies a layout at the first frame not before `atUs`, or at the next. Settles when it is on air. */
+  setLayout(state: ViewState, atUs: Micros | undefined): Promise<LayoutReceipt> {
+    const frame =
+      atUs === undefined
+        ? this.#nextFrame
+        : Math.max(this.#nextFrame, frameIndexAt(us(atUs - 1), this.rate) + 1);
+    const receipt = Promise.withResolvers<LayoutReceipt>();
+    this.#pending.push({ state, frame, receipt });
+    return receipt.promise;
+  }
+
+  /** Takes over what may change beside the layout. */
+  update(state: ViewState): void {
+    this.#state = { ...this.#state, slate: state.slate };
+  }
+
+  /** Where everything would be with this state; nothing changes. */
+  preview(state: ViewState): LayoutReceipt {
+    const { placements } = this.#resolve(state, this.#occupancy);
+    return this.#receipt(state.revision, this.#nextFrame, placements, false);
+  }
+
+  layout(): LayoutReceipt {
+    return this.#receipt(this.#state.revision, this.#nextFrame, this.#placements, false);
+  }
+
+  /** Brings layout and visibility up to date for the next frame, without drawing. */
+  async prepare(): Promise<void> {
+    this.#applyPending();
+    this.#arrange();
+  }
+
+  /** Composes the next frame, on time. */
+  async tick(lateUs: number): Promise<void> {
+    const frame = this.#nextFrame;
+    const at = frameTime(frame, this.rate);
+    const tooLate = lateUs > period(this.rate) || [...this.encodes].some((encode) => encode.isSlow);
+    if (lateUs > period(this.rate) / 2) this.#late += 1;
+    if (tooLate && this.#last !== undefined) this.#repeated += 1;
+    else await this.#compose(at);
+    this.#nextFrame = frame + 1;
+    this.#ticks += 1;
+    const picture = this.#last;
+    if (picture === undefined) return;
+    for (const encode of this.encodes) void encode.offer(picture.clone(), at);
+  }
+
+  /** Leaves out the frames before `at`: the machine stood still. Counted as skipped. */
+  skipTo(at: Micros): void {
+    const next = frameIndexAt(at, this.rate) + 1;
+    this.#skipped += Math.max(0, next - this.#nextFrame);
+    this.#nextFrame = Math.max(this.#nextFrame, next);
+  }
+
+  close(): void {
+    for (const source of this.#context.sources.values()) source.picture.queue.forget(this.id);
+    for (const { receipt } of this.#pending) receipt.resolve(this.layout());
+    this.#last?.[Symbol.dispose]();
+    this.#compositor[Symbol.dispose]();
+  }
+
+  status(): ViewStatus {
+    const { id, width, height, revision } = this.#state;
+    const { tilesDrawn, tilesReused } = this.#compositor.counts;
+    return {
+      id,
+      width,
+      height,
+      fps: `${this.rate.num}/${this.rate.den}`,
+      revision,
+      ticks: this.#ticks,
+      late: this.#late,
+      repeated: this.#repeated,
+      skipped: this.#skipped,
+      composeMs: { p50: this.composeMs.quantile(0.5), p95: this.composeMs.quantile(0.95) },
+      tilesDrawn,
+      tilesReused,
+    };
+  }
+
+  async #compose(at: Micros): Promise<void> {
+    const began = performance.now();
+    this.#applyPending();
+    this.#arrange();
+    const layers = await this.#layers(at);
+    const picture = await this.#compositor.compose(layers);
+    this.#last?.[Symbol.dispose]();
+    this.#last = picture;
+    this.composeMs.add(performance.now() - began);
+  }
+
+  #applyPending(): void {
+    const due = this.#pending.filter(({ frame }) => frame <= this.#nextFrame);
+    if (due.length === 0) return;
+    this.#pending = this.#pending.filter(({ frame }) => frame > this.#nextFrame);
+    for (const { state, frame, receipt } of due) {
+      this.#state = state;
+      this.#arrange();
+      this.#compositor.setBackground(this.#context.cards.background(state, this.#backgroundColor()));
+      const applied = this.#receipt(
+        state.revision,
+        this.#nextFrame,
+        this.#placements,
+        frame < this.#nextFrame,
+      );
+      receipt.resolve(applied);
+      const { placements, revision, appliedPtsUs } = applied;
+      this.#context.emit({
+        type: "layout.applied",
+        view: this.id,
+        revision,
+        appliedPtsUs,
+        frame: applied.frame,
+        placements,
+      });
+    }
+  }
+
+  /** Resolves anew only when something that decides the arrangement changed. */
+  #arrange(): void {
+    const sources = this.#candidates();
+    const key = JSON.stringify([this.#state.revision, sources, this.#context.speaker()]);
+    if (key === this.#resolvedFor) return;
+    this.#resolvedFor = key;
+    const before = this.onScreen();
+    const { placements, occupancy } = this.#resolve(this.#state, this.#occupancy);
+    this.#placements = placements;
+    this.#occupancy = occupancy;
+    const now = this.onScreen();
+    for (const id of before) if (!now.has(id)) this.#context.sources.get(id)?.picture.queue.forget(this.id);
+  }
+
+  #resolve(state: ViewState, previous: Occupancy | undefined): ReturnType<typeof resolve> {
+    const { layout, width, height, assign } = state;
+    const sources = this.#candidates();
+    return resolve({
+      document: layout,
+      canvas: { width, height },
+      sources,
+      speaker: this.#context.speaker(),
+      assign,
+      previous,
+    });
+  }
+
+  #candidates(): LayoutSource[] {
+    const present = [...this.#context.sources.values()].filter(
+      ({ state }) => state !== "ended" && state !== "quarantined",
+    );
+    return present.map((source) => {
+      const { id, name, role, priority, video } = source.spec;
+      const { joined, hasVideo } = source;
+      return { id, name: name ?? id, role, priority, joined, hasVideo, card: video.card ?? false };
+    });
+  }
+
+  async #layers(at: Micros): Promise<Layer[]> {
+    const layers: Layer[] = [];
+    const half = period(this.rate) / 2;
+    for (const placement of this.#placements) {
+      const source = placement.source === null ? undefined : this.#context.sources.get(placement.source);
+      if (source === undefined) continue;
+      const trimUs = source.spec.video.delayMs * 1000;
+      const queued = source.picture.queue.select(this.id, at + half - source.timeline.shiftUs - trimUs);
+      if (queued === undefined || !source.hasPicture) {
+        if (placement.fallback !== "hide")
+          layers.push(await this.#context.cards.card(source, placement, this.#context.virtual));
+        continue;
+      }
+      this.#alignTo(source, queued.sourceUs);
+      const fitted = fitInto(placement, queued.frame, placement, source.spec.video.crop);
+      layers.push({ kind: "source", source: source.id, queued, fitted });
+    }
+    return layers;
+  }
+
+  /** Only the first view steers a source's phase, and only where the rates agree. */
+  #alignTo(source: Source, sourceUs: Micros): void {
+    const rate = source.picture.info?.frameRate;
+    const nominal = period(this.rate);
+    const agrees = rate !== undefined && Math.abs(period(rate) / nominal - 1) < 0.02;
+    if (this.id === "main") source.timeline.align(agrees ? nominal : undefined, sourceUs);
+  }
+
+  #receipt(revision: number, frame: number, placements: readonly Placement[], late: boolean): LayoutReceipt {
+    const shown: PlacementInfo[] = placements.map(({ slot, source, x, y, width, height, z }) => ({
+      slot,
+      source,
+      x,
+      y,
+      width,
+      height,
+      z,
+    }));
+    return { revision, frame, appliedPtsUs: frameTime(frame, this.rate), placements: shown, late };
+  }
+
+  #backgroundColor(): string {
+    return this.#state.layout.background?.color ?? "#000000";
+  }
+}

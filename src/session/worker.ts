@@ -1,0 +1,136 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import type { MixStats } from "../contract/status.ts";
+import type { FromWorker, ToWorker, WorkerMethod, WorkerMethods } from "../contract/worker.ts";
+import { ExistsError, errorInfo, NotFoundError, NotSupportedError } from "../core/error.ts";
+import type { Logger } from "../core/log.ts";
+import type { DecodingSlots } from "./decoding-slot.ts";
+import { Mix } from "./mix.ts";
+import type { Publishers } from "./source-opener.ts";
+
+/** How often control hears that we live. */
+const ALIVE_MS = 500;
+
+/** What a worker needs of its process. */
+export interface WorkerContext {
+  readonly log: Logger;
+  readonly publishers: Publishers;
+  readonly slots: DecodingSlots;
+  send(message: FromWorker): void;
+}
+
+type Handlers = {
+  readonly [M in WorkerMethod]: (
+    params: WorkerMethods[M]["params"],
+  ) => WorkerMethods[M]["result"] | Promise<WorkerMethods[M]["result"]>;
+};
+
+/** Hosts mixes and answers control. */
+export class Worker {
+  readonly #context: WorkerContext;
+  readonly #mixes = new Map<string, Mix>();
+  readonly #handlers: Handlers;
+  readonly #loopDelay = monitorEventLoopDelay({ resolution: 10 });
+
+  constructor(context: WorkerContext) {
+    this.#context = context;
+    this.#handlers = this.#table();
+    this.#loopDelay.enable();
+  }
+
+  /** Says that it is ready, and from then on that it lives. */
+  start(): void {
+    const { send } = this.#context;
+    send({ type: "ready" });
+    setInterval(() => {
+      const { user, system } = process.cpuUsage();
+      send({ type: "alive", cpuSeconds: (user + system) / 1e6, rssBytes: process.memoryUsage.rss() });
+    }, ALIVE_MS).unref();
+  }
+
+  /** Runs one call and sends its answer. Never rejects. */
+  async call({ id, method, params }: Extract<ToWorker, { type: "call" }>): Promise<void> {
+    try {
+      const handler = this.#handlers[method] as ((params: unknown) => unknown) | undefined;
+      if (handler === undefined) throw new NotFoundError(`a worker has no method ${method}`);
+      const result = await handler(params);
+      this.#context.send({ type: "answer", id, result });
+    } catch (error) {
+      const info = errorInfo(error);
+      if (info.fault === "bug") this.#context.log.error({ err: error, method }, "a call failed");
+      this.#context.send({ type: "answer", id, error: info });
+    }
+  }
+
+  /** Finishes all mixes. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#mixes.values()].map((mix) => this.#end(mix)));
+  }
+
+  #open(params: WorkerMethods["mix.open"]["params"]): null {
+    const { state, settings } = params;
+    if (this.#mixes.has(state.id)) throw new ExistsError(`mix ${state.id} is open`);
+    const { publishers, slots, log, send } = this.#context;
+    const mix = new Mix(state, {
+      settings,
+      publishers,
+      slots,
+      log,
+      emit: (atUs, event) => send({ type: "event", mix: state.id, atUs, event }),
+    });
+    this.#mixes.set(state.id, mix);
+    void mix.finished.then((summary) => {
+      this.#mixes.delete(state.id);
+      send({ type: "done", mix: state.id, summary });
+    });
+    return null;
+  }
+
+  async #end(mix: Mix): Promise<null> {
+    mix.stop();
+    await mix.finished;
+    return null;
+  }
+
+  #mix(id: string): Mix {
+    const mix = this.#mixes.get(id);
+    if (mix === undefined) throw new NotFoundError(`no mix ${id} here`);
+    return mix;
+  }
+
+  #process(): MixStats["process"] {
+    const { user, system } = process.cpuUsage();
+    return {
+      cpuSeconds: (user + system) / 1e6,
+      rssBytes: process.memoryUsage.rss(),
+      loopDelayMs: this.#loopDelay.mean / 1e6,
+    };
+  }
+
+  #table(): Handlers {
+    const mix = (params: { mix: string }): Mix => this.#mix(params.mix);
+    const done = (_: unknown): null => null;
+    return {
+      "mix.open": (params) => this.#open(params),
+      "mix.close": (params) => this.#end(mix(params)),
+      "mix.stats": (params) => ({ ...mix(params).stats(), process: this.#process() }),
+      "source.add": (params) => done(mix(params).addSource(params.source)),
+      "source.update": (params) => done(mix(params).updateSource(params.id, params.update)),
+      "source.remove": (params) => done(mix(params).removeSource(params.id)),
+      "view.add": (params) => done(mix(params).addView(params.view)),
+      "view.update": (params) => done(mix(params).updateView(params.view)),
+      "view.remove": (params) => done(mix(params).removeView(params.id)),
+      "layout.set": (params) => mix(params).setLayout(params.view, params.atPtsUs, params.dryRun),
+      "layout.get": (params) => mix(params).layout(params.view),
+      "output.add": (params) => mix(params).addOutput(params.output),
+      "output.update": (params) => done(mix(params).updateOutput(params.id, params.update)),
+      "output.remove": (params) => done(mix(params).removeOutput(params.id)),
+      "output.split": (params) => done(mix(params).output(params.id).recording?.split()),
+      "output.pause": (params) => done(mix(params).output(params.id).pause()),
+      "output.resume": (params) => done(mix(params).output(params.id).resume()),
+      "snapshot.take": (params) => mix(params).snapshot(params.view, params.format),
+      probe: () => {
+        throw new NotSupportedError("a worker does not probe; the control process forks a prober");
+      },
+    };
+  }
+}

@@ -81,6 +81,11 @@ export class DriftControl {
     return this.#engaged || Math.abs(error) >= ENGAGE;
   }
 
+  /** Speed that a steady drift takes, in ppm longer, without what an error takes at the moment. */
+  get learnedPpm(): number {
+    return this.#integralPpm;
+  }
+
   /** Forgets the error, keeps the drift learnt: after a seam the clock is still the same clock. */
   release(): void {
     this.#engaged = false;

@@ -37,7 +37,7 @@ export interface PlayoutStats {
   readonly heldMs: number;
   /** How much later than wanted the source plays now; 0 while it is silent. */
   readonly errorMs: number;
-  /** Correction of the source's clock, in parts per million longer. */
+  /** What was learnt of the source's clock: its correction in parts per million, positive for a slow one. */
   readonly driftPpm: number;
   /** Thrown away because its time had passed. */
   readonly lateMs: number;
@@ -89,10 +89,11 @@ export class PlayoutBuffer implements Disposable {
   /** Position in the tick up to which the fading sound was added. */
   #tailAt = 0;
   #everPlayed = false;
+  /** It played and ran out; if the sound then goes on, it was an underrun, and not the end. */
+  #dry = false;
   #playing = false;
   #stretching = false;
   #error = 0;
-  #driftPpm = 0;
   #late = 0;
   #repeated = 0;
   #overflow = 0;
@@ -123,8 +124,9 @@ export class PlayoutBuffer implements Disposable {
     const deviationUs = block.ptsUs - this.#expectedPtsUs;
     const jump = block.discontinuity || deviationUs < -RESTART_US;
     if (last === undefined || jump || this.#severed || deviationUs > GAP_US) {
-      if (this.#everPlayed && jump) this.#jumps += 1;
-      if (this.#everPlayed && last === undefined && !jump && deviationUs < GAP_US) this.#underruns += 1;
+      if (jump && (this.#everPlayed || last !== undefined)) this.#jumps += 1;
+      if (this.#dry && !jump && deviationUs < GAP_US) this.#underruns += 1;
+      this.#dry = false;
       this.#open(block, wanted);
       return;
     }
@@ -162,7 +164,7 @@ export class PlayoutBuffer implements Disposable {
     return {
       heldMs: toMs(this.#queue.end - head),
       errorMs: this.#playing ? -toMs(this.#error) : 0,
-      driftPpm: this.#driftPpm,
+      driftPpm: this.#drift.learnedPpm,
       lateMs: toMs(this.#late),
       repeatedMs: toMs(this.#repeated),
       overflowMs: toMs(this.#overflow),
@@ -241,11 +243,9 @@ export class PlayoutBuffer implements Disposable {
     if (Math.abs(error) > STRETCH_FROM) this.#stretching = true;
     else if (Math.abs(error) < STRETCH_TO) this.#stretching = false;
     this.#reader.stretch(this.#stretching ? -error : 0, segment.end, count);
-    this.#driftPpm = 0;
     if (!this.#drift.wants(error)) this.#reader.copy(segment.end);
     else if (this.#reader.engage(segment.end)) {
-      this.#driftPpm = this.#drift.update(error, count);
-      this.#reader.setSpeed(this.#driftPpm);
+      this.#reader.setSpeed(this.#drift.update(error, count));
     }
   }
 
@@ -288,6 +288,7 @@ export class PlayoutBuffer implements Disposable {
       if (got === left && done === count) return;
       this.#stop(segment);
       this.#segments.shift();
+      this.#dry = this.#segments.length === 0;
     }
   }
 

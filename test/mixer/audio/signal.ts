@@ -62,3 +62,41 @@ export function difference(a: Float32Array, b: Float32Array): number {
   for (let i = 0; i < a.length; i++) most = Math.max(most, Math.abs((a[i] ?? 0) - (b[i] ?? 0)));
   return most;
 }
+
+/**
+ * How pure a tone is, in dB: energy of the best-fitting sine near `hz` over the rest. The frequency is fitted too,
+ * because a corrected clock shifts it.
+ */
+export function toneSnrDb(mono: Float32Array, hz: number, from: number, to: number): number {
+  let [low, high] = [hz - 4, hz + 4];
+  // The rest is a smooth valley around the true frequency.
+  for (let i = 0; i < 40; i++) {
+    const [a, b] = [low + (high - low) / 3, high - (high - low) / 3];
+    if (residual(mono, a, from, to) < residual(mono, b, from, to)) high = b;
+    else low = a;
+  }
+  let energy = 0;
+  for (let i = from; i < to; i++) energy += (mono[i] ?? 0) ** 2;
+  return 10 * Math.log10(energy / residual(mono, (low + high) / 2, from, to));
+}
+
+/** Energy left when the best sine of exactly `hz` is taken away, by least squares. */
+function residual(mono: Float32Array, hz: number, from: number, to: number): number {
+  let [cc, ss, cs, xc, xs, xx] = [0, 0, 0, 0, 0, 0];
+  const step = (2 * Math.PI * hz) / 48_000;
+  for (let i = from; i < to; i++) {
+    const c = Math.cos(step * (i - from));
+    const s = Math.sin(step * (i - from));
+    const x = mono[i] ?? 0;
+    cc += c * c;
+    ss += s * s;
+    cs += c * s;
+    xc += x * c;
+    xs += x * s;
+    xx += x * x;
+  }
+  const determinant = cc * ss - cs * cs;
+  const a = (xc * ss - xs * cs) / determinant;
+  const b = (xs * cc - xc * cs) / determinant;
+  return Math.max(1e-12, xx - a * xc - b * xs);
+}

@@ -5,28 +5,31 @@ import type { Seating } from "./seats.ts";
  * Who sat where, and how it was before people left or came. Plain data; opaque to whoever carries it from one
  * picture to the next.
  *
- * Invariant: `earlier` holds only moments since which nothing changed but who is there. So a source that comes back
- * finds the picture as it was when it left, and one that came and went leaves no trace.
+ * Invariant: nothing but who is there changed since the moments kept here. A step back (the last one who left comes
+ * back, or the last one who came leaves) restores the top of `earlier`, and undoing that restores `undone`. So who
+ * comes back finds the picture as it was, and who came and went leaves no trace.
  */
 export interface Occupancy extends Moment {
   /** Newest first. */
   readonly earlier: readonly Moment[];
+  /** The moment that the last step back left, if it was the last step. */
+  readonly undone: Moment | null;
 }
 
 interface Moment {
-  /** The ids of those who took part, sorted. */
+  /** Who took part, and what of them decides about seats besides their order of joining. */
   readonly present: string;
   readonly seating: Seating;
 }
 
 const MAX_MOMENTS = 8;
 
-/** The seating to keep to: the one when the same sources were there before, else the last. */
+/** The seating to keep to: the one to which a step leads back, else the last. */
 export function recall(last: Occupancy | undefined, candidates: readonly LayoutSource[]): Seating {
   if (last === undefined) return {};
   const present = presence(candidates);
-  if (present === last.present) return last.seating;
-  return last.earlier.find((moment) => moment.present === present)?.seating ?? last.seating;
+  const known = [last, last.earlier[0], last.undone].find((one) => one?.present === present);
+  return (known ?? last).seating;
 }
 
 /** What the next picture is to know of this one. */
@@ -35,22 +38,24 @@ export function remember(
   candidates: readonly LayoutSource[],
   seating: Seating,
 ): Occupancy {
-  const present = presence(candidates);
-  if (last === undefined) return { present, seating, earlier: [] };
-  if (present === last.present) {
-    const same = sameSeating(seating, last.seating);
-    return { present, seating, earlier: same ? last.earlier : [] };
+  const now = { present: presence(candidates), seating };
+  if (last === undefined) return { ...now, earlier: [], undone: null };
+  const { earlier, undone } = last;
+  if (now.present === last.present) {
+    return sameSeating(seating, last.seating)
+      ? { ...now, earlier, undone }
+      : { ...now, earlier: [], undone: null };
   }
-  const { earlier, ...moment } = last;
-  const others = [moment, ...earlier].filter((one) => one.present !== present);
-  return { present, seating, earlier: others.slice(0, MAX_MOMENTS) };
+  const moment = { present: last.present, seating: last.seating };
+  if (now.present === earlier[0]?.present) return { ...now, earlier: earlier.slice(1), undone: moment };
+  return { ...now, earlier: [moment, ...earlier].slice(0, MAX_MOMENTS), undone: null };
 }
 
 const presence = (candidates: readonly LayoutSource[]): string =>
   candidates
-    .map(({ id }) => id)
+    .map(({ id, priority, role }) => `${id} ${priority} ${role}`)
     .sort()
-    .join(" ");
+    .join("\n");
 
 function sameSeating(a: Seating, b: Seating): boolean {
   const ids = Object.keys(a);

@@ -379,7 +379,7 @@ test("overlays, background and transition come along", () => {
 });
 
 test("an occupancy from another document, or from far away, does no harm", () => {
-  const occupancy = { present: "", seating: { main: "ghost", s1: "a2", zz: "a1" }, earlier: [] };
+  const occupancy = { present: "", seating: { main: "ghost", s1: "a2", zz: "a1" }, earlier: [], undone: null };
   const input = { document: strip, canvas: { width: 640, height: 360 }, speaker: null, assign: {} };
   const { placements } = resolve({ ...input, sources: people(3), previous: occupancy });
   expect(who(placements)).toEqual({ main: "a1", s1: "a2", s2: "a3", s3: null });

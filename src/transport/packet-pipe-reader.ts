@@ -1,0 +1,204 @@
+import {
+  type ErrorInfo,
+  errorInfo,
+  LimitError,
+  PeerLostError,
+  ProtocolError,
+  RemoteError,
+  type TesseraError,
+} from "../core/error.ts";
+import { us } from "../core/time.ts";
+import type { Clock } from "../media/clock.ts";
+import type { Packet } from "../media/packet.ts";
+import type { PipeFrame } from "./packet-frame.ts";
+import { CREDIT_BYTES, machineUs, PacketPipeEnd } from "./packet-pipe-end.ts";
+
+/** Sources that the other end may open before somebody here asks for them. */
+const MAX_UNCLAIMED = 256;
+
+/** The end that wants packets: a worker. */
+export class PacketPipeReader extends PacketPipeEnd {
+  readonly #streams = new Map<number, PipeSource>();
+  /** Per source, the newest attempt that has begun and nobody has claimed; oldest source first. */
+  readonly #unclaimed = new Map<string, PipeSource>();
+  /** Per source, claims that wait for an attempt. */
+  readonly #waiting = new Map<string, PipeSource[]>();
+
+  /**
+   * The next attempt at a source: one that has begun, or else the one to come. Shaped like an `Ingest`.
+   *
+   * @param clock on which `arrivalUs` of its packets is to stand.
+   */
+  open(source: string, options: { readonly clock: Clock }): PipeSource {
+    const begun = this.#unclaimed.get(source);
+    if (begun !== undefined) {
+      this.#unclaimed.delete(source);
+      begun.claim(options.clock);
+      return begun;
+    }
+    const waiting = new PipeSource(this.#backwards);
+    waiting.claim(options.clock);
+    if (this.isClosed) waiting.end(errorInfo(new PeerLostError("packet pipe is closed")));
+    else this.#waiting.set(source, [...(this.#waiting.get(source) ?? []), waiting]);
+    return waiting;
+  }
+
+  protected override onFrame(frame: PipeFrame): void {
+    switch (frame.type) {
+      case "open":
+        this.#begin(frame.stream, frame.source);
+        return;
+      case "packet":
+        this.#streams.get(frame.stream)?.push(frame.packet);
+        return;
+      case "end":
+        this.#streams.get(frame.stream)?.end(frame.error);
+        this.#streams.delete(frame.stream);
+        return;
+      default:
+        throw new ProtocolError(`packet pipe: ${frame.type} from the writer`);
+    }
+  }
+
+  protected override onClosed(reason: TesseraError | undefined): void {
+    const error = errorInfo(reason ?? new PeerLostError("packet pipe was closed"));
+    for (const source of this.#streams.values()) source.end(error);
+    for (const waiting of this.#waiting.values()) for (const source of waiting) source.end(error);
+    this.#streams.clear();
+    this.#waiting.clear();
+    this.#unclaimed.clear();
+  }
+
+  readonly #backwards: Backwards = {
+    credit: (stream, packets) => this.send({ type: "credit", stream, packets }),
+    close: (source, stream) => {
+      if (stream !== undefined) {
+        this.#streams.delete(stream);
+        this.send({ type: "close", stream });
+      }
+      for (const [name, waiting] of this.#waiting) {
+        const left = waiting.filter((one) => one !== source);
+        if (left.length > 0) this.#waiting.set(name, left);
+        else this.#waiting.delete(name);
+      }
+    },
+  };
+
+  #begin(stream: number, name: string): void {
+    if (this.#streams.has(stream)) throw new ProtocolError("packet pipe: a stream was opened twice");
+    let source = this.#waiting.get(name)?.shift();
+    if (source === undefined) {
+      this.#unclaimedCount += 1;
+      if (this.#unclaimedCount > MAX_UNCLAIMED)
+        throw new LimitError("packet pipe: too many sources nobody asked for");
+      source = new PipeSource(this.#backwards);
+      this.#unclaimed.set(name, [...(this.#unclaimed.get(name) ?? []), source]);
+    }
+    source.begin(stream);
+    this.#streams.set(stream, source);
+  }
+}
+
+interface Backwards {
+  credit(stream: number, packets: number): void;
+  close(source: PipeSource, stream: number | undefined): void;
+}
+
+/**
+ * The reader's handle of one attempt at a source: an `Ingest`. Iterate once; consuming gives credit back.
+ *
+ * Ends where the source ended; throws its error where it broke, or `ERR_PEER_LOST` if the pipe did.
+ */
+export class PipeSource implements AsyncIterable<Packet>, AsyncDisposable {
+  /** Always 0: a source that is not read is paused, not dropped. */
+  readonly dropped = 0;
+  readonly #backwards: Backwards;
+  #stream: number | undefined;
+  #clock: Clock | undefined;
+  #queue: Packet[] = [];
+  #bytes = 0;
+  #consumed = 0;
+  #ended = false;
+  #error: ErrorInfo | undefined;
+  #wake: (() => void) | undefined;
+
+  /** Made by {@link PacketPipeReader}. */
+  constructor(backwards: Backwards) {
+    this.#backwards = backwards;
+  }
+
+  /** For the pipe: the attempt has begun. */
+  begin(stream: number): void {
+    this.#stream = stream;
+  }
+
+  /** For the pipe: somebody reads it, on this clock. */
+  claim(clock: Clock): void {
+    this.#clock = clock;
+  }
+
+  /** For the pipe. A writer that ignores its credit is cut off before it fills memory. */
+  push(packet: Packet): void {
+    if (this.#ended) return;
+    this.#queue.push(packet);
+    this.#bytes += packet.data.byteLength;
+    if (this.#bytes > 4 * CREDIT_BYTES && this.#queue.length > 1) {
+      this.#queue = [];
+      this.end(errorInfo(new LimitError("packet pipe: a writer ignores its credit")));
+    }
+    this.#wake?.();
+  }
+
+  /** For the pipe. */
+  end(error: ErrorInfo | undefined): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    this.#wake?.();
+  }
+
+  /** Ends the iteration at once and tells the writer to stop. Idempotent, never rejects. */
+  close(): Promise<void> {
+    if (!this.#ended) this.#backwards.close(this, this.#stream);
+    this.#ended = true;
+    this.#error = undefined;
+    this.#queue = [];
+    this.#wake?.();
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Packet, void, undefined> {
+    for (;;) {
+      const packet = this.#queue.shift();
+      if (packet !== undefined) {
+        this.#bytes -= packet.data.byteLength;
+        this.#acknowledge();
+        yield this.#onMixTime(packet);
+      } else if (this.#ended) {
+        if (this.#error !== undefined) throw new RemoteError(this.#error);
+        return;
+      } else {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        this.#wake = resolve;
+        await promise;
+      }
+    }
+  }
+
+  /** In batches while there is more to read: one credit frame per packet would double the traffic. */
+  #acknowledge(): void {
+    this.#consumed += 1;
+    if (this.#stream === undefined || this.#ended || (this.#queue.length > 0 && this.#consumed < 16)) return;
+    this.#backwards.credit(this.#stream, this.#consumed);
+    this.#consumed = 0;
+  }
+
+  #onMixTime(packet: Packet): Packet {
+    if (this.#clock === undefined) return packet;
+    return { ...packet, arrivalUs: us(this.#clock.now() - (machineUs() - packet.arrivalUs)) };
+  }
+}

@@ -3,16 +3,19 @@ import type { VideoFrame } from "../media/frame.ts";
 import type { Packet } from "../media/packet.ts";
 import type { VideoStreamInfo } from "../media/stream-info.ts";
 import { type DecodedPicture, NativeVideoDecoder } from "../native/video-decoder.ts";
+import { PictureTreatment, type TreatmentCounts } from "./picture-treatment.ts";
 
 /** How video is decoded. */
 export interface VideoDecoderOptions {
   /** 1 unless one stream must go faster than one core can. */
   readonly threads?: number;
   readonly maxPixels?: number;
+  /** Pictures out of interlaced ones: `frame` (default), one for each; `field`, two, at twice the rate. */
+  readonly deinterlace?: "frame" | "field";
 }
 
 /** Counts since a decoder was opened; they never go back. */
-export interface VideoDecoderStats {
+export interface VideoDecoderStats extends TreatmentCounts {
   /** Pictures handed out. */
   readonly decoded: number;
   /** Packets or pictures FFmpeg refused. */
@@ -39,6 +42,7 @@ const MAX_WAIT_PACKETS = 300;
  */
 export class VideoDecoder implements Disposable {
   readonly #options: VideoDecoderOptions;
+  readonly #treatment: PictureTreatment;
   #info: VideoStreamInfo;
   #native: NativeVideoDecoder | undefined;
   /** Stamp of the key frame decoding began at; what is presented before it lacks its references. */
@@ -53,6 +57,7 @@ export class VideoDecoder implements Disposable {
     this.#info = info;
     this.#native = native;
     this.#options = options;
+    this.#treatment = new PictureTreatment(options.deinterlace ?? "frame");
   }
 
   /** @throws {MediaInvalidError} `ERR_MEDIA_INVALID` if nothing here decodes `info`. */
@@ -66,7 +71,11 @@ export class VideoDecoder implements Disposable {
   }
 
   get stats(): VideoDecoderStats {
-    return { ...this.#count, errors: this.#earlierErrors + (this.#native?.errors ?? 0) };
+    return {
+      ...this.#count,
+      ...this.#treatment.counts,
+      errors: this.#earlierErrors + (this.#native?.errors ?? 0),
+    };
   }
 
   /** Decodes on the calling thread. */
@@ -86,13 +95,16 @@ export class VideoDecoder implements Disposable {
   /** The stream ended or jumps: returns what was held back. The next packet decoded must be a key frame. */
   flush(): readonly VideoFrame[] {
     const rest = this.#native === undefined ? [] : this.#select(this.#native.flush());
+    const treated = this.#treatment.flush();
+    this.#count.decoded += treated.length;
     this.#restart();
-    return rest;
+    return [...rest, ...treated];
   }
 
   /** Frees the decoder, and loses what it held back. Twice is harmless; afterwards packets decode to nothing. */
   close(): void {
     this.#closed = true;
+    this.#treatment[Symbol.dispose]();
     this.#closeNative();
   }
 
@@ -130,7 +142,8 @@ export class VideoDecoder implements Disposable {
 
   #select(pictures: readonly DecodedPicture[]): readonly VideoFrame[] {
     const shown: VideoFrame[] = [];
-    for (const { frame, damaged, discard } of pictures) {
+    for (const picture of pictures) {
+      const { frame, damaged, discard } = picture;
       const early = !this.#clean && (damaged || frame.ptsUs < (this.#startUs ?? frame.ptsUs));
       if (discard || early) {
         frame[Symbol.dispose]();
@@ -139,9 +152,9 @@ export class VideoDecoder implements Disposable {
       }
       this.#clean = true;
       if (damaged) this.#count.concealed += 1;
-      this.#count.decoded += 1;
-      shown.push(frame);
+      shown.push(...this.#treatment.apply(picture));
     }
+    this.#count.decoded += shown.length;
     return shown;
   }
 

@@ -5,6 +5,8 @@ import {
   AV_FRAME_FLAG_INTERLACED,
   AV_PKT_FLAG_DISCARD,
   AV_PKT_FLAG_KEY,
+  AVCOL_TRC_ARIB_STD_B67,
+  AVCOL_TRC_SMPTE2084,
   AVERROR_EAGAIN,
   AVERROR_EOF,
   type AVPacketFlag,
@@ -16,6 +18,7 @@ import type { Packet } from "../media/packet.ts";
 import type { Orientation, VideoStreamInfo } from "../media/stream-info.ts";
 import { NativeFrame, orientationOf, stampOf } from "./frame.ts";
 import { decoderFor, reason } from "./libav.ts";
+import { hasAlpha } from "./picture-filter.ts";
 import { bufferOf, parametersOf } from "./stream-info.ts";
 
 /** How a decoder is set up. */
@@ -41,6 +44,9 @@ export interface DecodedPicture {
   /** Outside the edit list: not to be shown. */
   readonly discard: boolean;
   readonly interlaced: boolean;
+  /** Transfer is PQ or HLG. */
+  readonly hdr: boolean;
+  readonly alpha: boolean;
 }
 
 /**
@@ -203,12 +209,14 @@ export class NativeVideoDecoder implements Disposable {
     const matrix = raw.getSideData(AV_FRAME_DATA_DISPLAYMATRIX);
     const orientation = matrix === null ? this.#orientation : orientationOf(matrix);
     const timing = { ptsUs, durationUs: us(Number(raw.duration)), arrivalUs };
-    const flags = raw.flags;
+    const { flags, colorTrc: transfer } = raw;
     return {
       frame: new NativeFrame(raw, orientation === undefined ? timing : { ...timing, orientation }),
       damaged: raw.decodeErrorFlags !== 0 || (flags & AV_FRAME_FLAG_CORRUPT) !== 0,
       discard: (flags & AV_FRAME_FLAG_DISCARD) !== 0,
       interlaced: (flags & AV_FRAME_FLAG_INTERLACED) !== 0,
+      hdr: transfer === AVCOL_TRC_SMPTE2084 || transfer === AVCOL_TRC_ARIB_STD_B67,
+      alpha: hasAlpha(raw.format),
     };
   }
 }

@@ -88,14 +88,22 @@ export class PacketPipeReader extends PacketPipeEnd {
     if (this.#streams.has(stream)) throw new ProtocolError("packet pipe: a stream was opened twice");
     let source = this.#waiting.get(name)?.shift();
     if (source === undefined) {
-      this.#unclaimedCount += 1;
-      if (this.#unclaimedCount > MAX_UNCLAIMED)
-        throw new LimitError("packet pipe: too many sources nobody asked for");
       source = new PipeSource(this.#backwards);
-      this.#unclaimed.set(name, [...(this.#unclaimed.get(name) ?? []), source]);
+      this.#keepUnclaimed(name, source);
     }
     source.begin(stream);
     this.#streams.set(stream, source);
+  }
+
+  /** Of attempts that nobody asked for, the newest per source are kept, so that a claim gets what is alive. */
+  #keepUnclaimed(name: string, source: PipeSource): void {
+    void this.#unclaimed.get(name)?.close();
+    this.#unclaimed.delete(name);
+    this.#unclaimed.set(name, source);
+    const [oldest] = this.#unclaimed;
+    if (this.#unclaimed.size <= MAX_UNCLAIMED || oldest === undefined) return;
+    void oldest[1].close();
+    this.#unclaimed.delete(oldest[0]);
   }
 }
 

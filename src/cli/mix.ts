@@ -50,7 +50,7 @@ async function mix(wanted: MixArguments, state: MixState, folder: string): Promi
   const log = createLogger(process.env.TESSERA_LOG ?? "warn");
   await using worker = await WorkerProcess.open({ entry: WORKER, env: workerEnv(), log });
   const messages = worker.messages(state.id);
-  await using _door = await openMixDoor(wanted, state.id, worker, log);
+  await using _door = await openMixDoor(wanted, worker, log);
   const stop = (): void => void worker.call("mix.close", { mix: state.id }, 30_000).catch(() => undefined);
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
   await worker.call("mix.open", { state, settings: settingsOf(wanted, folder) });
@@ -118,7 +118,7 @@ function settingsOf(wanted: MixArguments, folder: string): WorkerSettings {
     logLevel: "warn",
     clock: wanted.fast ? "virtual" : "live",
     overwrite: wanted.overwrite,
-    until: { inputsEnd: true, durationUs },
+    until: { inputsEnd: durationUs === undefined, durationUs },
     waitForInputs: true,
     // Whoever runs the program may reach what they could reach without it.
     destinations: { allow: ["0.0.0.0/0", "::/0"], loopback: true },

@@ -199,7 +199,7 @@ export class Conductor {
     if (this.#mix.settings.until?.inputsEnd !== true) return;
     const ending = sources.filter((source) => !source.isEndless);
     if (ending.length > 0 && ending.every((source) => source.isOver)) {
-      this.#endUs = Math.min(this.#endUs, Math.max(...ending.map((source) => source.endUs ?? 0), 0));
+      this.#endUs = Math.min(this.#endUs, Math.max(...ending.map((source) => source.endUs ?? nowUs)));
       if (this.#endUs <= nowUs) this.#stopped.resolve();
     }
   }

@@ -78,10 +78,10 @@ export class Mix {
     this.settings = settings;
     this.#context = context;
     const virtual = settings.clock === "virtual";
-    const originUs = virtual ? us(0) : us(state.epoch.ptsUs + (wallTimeMs() - state.epoch.wallMs) * 1000);
-    this.clock = virtual
-      ? new VirtualClock()
-      : new LiveClock(us(Math.max(0, originUs)), { held: settings.waitForInputs === true });
+    const held = settings.waitForInputs === true;
+    const sinceUs = virtual || held ? 0 : (wallTimeMs() - state.epoch.wallMs) * 1000;
+    const originUs = us(Math.max(0, state.epoch.ptsUs + sinceUs));
+    this.clock = virtual ? new VirtualClock() : new LiveClock(originUs, { held });
     this.#startWallMs = wallTimeMs() - this.clock.now() / 1000;
     this.mixer = new AudioMixer(state.audio);
     this.#cards = new Cards(settings.assetDir);

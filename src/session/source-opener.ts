@@ -16,7 +16,7 @@ export type SourcePace = "file" | "paced" | "live";
 /** Where publishers' packets come out of the pipe from control; keyed by mix and source. */
 export interface Publishers {
   /** Waits for a publisher and reads it to its end. */
-  open(mix: string, source: string, signal: AbortSignal): Ingest;
+  open(source: { readonly mix: string; readonly source: string }, clock: Clock, signal: AbortSignal): Ingest;
 }
 
 /** Test pictures are made this long before they are shown, as files are read ahead. */
@@ -60,7 +60,7 @@ export class SourceOpener {
           return openPull({ url: spec.url, clock, signal, destinations: this.#options.destinations });
         return openFile({ path: toPath(spec.url), clock, loop: spec.loop, sync: virtual, signal });
       case "rtmp":
-        return publishers.open(mix, spec.id, signal);
+        return publishers.open({ mix, source: spec.id }, clock, signal);
       case "test":
         return openTestSource({ pattern: spec.pattern, tone: spec.tone, clock, leadUs: LEAD, signal });
       default:

@@ -28,6 +28,11 @@ export interface RecordingOptions {
   readonly previousNode?: string;
   /** A new part begins at the first key frame after this many seconds. */
   readonly segmentS?: number;
+  /**
+   * A recording that goes on: the number of its next part, so that parts moved away meanwhile are not numbered again.
+   * Without it the first number that no file has, 1 being `path` itself.
+   */
+  readonly firstPart?: number;
   /** Removes the recording that has this name. Otherwise nothing that exists is touched: the next part is begun. */
   readonly overwrite?: boolean;
   /** Virtual clock: nothing is dropped or failed for being slow; await {@link Recording.drained}. */
@@ -88,9 +93,9 @@ export class Recording implements Egress {
     const events = new EventQueue();
     events.emit({ type: "connecting" });
     this.events = events;
-    const { path, mix, output, previousNode, overwrite = false } = options;
+    const { path, mix, output, previousNode, overwrite = false, firstPart = 1 } = options;
     const owner = { mix, output, ...(previousNode === undefined ? {} : { previousNode }) };
-    const folder = RecordingFolder.open(path, owner, overwrite);
+    const folder = RecordingFolder.open(path, owner, { overwrite, firstPart });
     this.#writer = new RecordingWriter({ folder, events, clock, wait, startWallMs });
     if (!wait) void this.#watchAge();
     const onAbort = (): void => void this.close();

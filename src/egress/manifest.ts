@@ -39,26 +39,43 @@ export interface Manifest {
 }
 
 /**
- * Replaces the manifest at `path` in one step, and makes both its content and its name last through a power cut.
+ * Replaces the manifest at `path` in one step, and makes both its content and its name last through a power cut. On a
+ * full disk it is written over in place instead.
  *
  * @throws {StorageError} `ERR_STORAGE`; the manifest before is then untouched.
  */
 export async function writeManifest(path: string, manifest: Manifest): Promise<void> {
+  const text = `${JSON.stringify(manifest, undefined, 2)}\n`;
   const temporary = `${path}.tmp`;
   try {
-    const file = await open(temporary, "w");
-    try {
-      await file.writeFile(`${JSON.stringify(manifest, undefined, 2)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeSynced(temporary, "w", text);
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
+    if (!(error instanceof Error && "code" in error && error.code === "ENOSPC"))
+      throw storageError(path, error);
+    await overwriteManifest(path, text);
+  }
+}
+
+/** On a full disk there is no room for a second file, but there is for the one that exists. */
+async function overwriteManifest(path: string, text: string): Promise<void> {
+  try {
+    await writeSynced(path, "r+", text);
+  } catch (error) {
     throw storageError(path, error);
   }
+}
+
+async function writeSynced(path: string, flags: "w" | "r+", text: string): Promise<void> {
+  await using file = await open(path, flags);
+  const bytes = Buffer.from(text);
+  const { bytesWritten } = await file.write(bytes, 0, bytes.length, 0);
+  if (bytesWritten < bytes.length)
+    await file.write(bytes, bytesWritten, bytes.length - bytesWritten, bytesWritten);
+  await file.truncate(bytes.length);
+  await file.sync();
 }
 
 /** The manifest at `path`; undefined if there is none, or what is there is none. */
@@ -85,12 +102,8 @@ export function gapsBetween(parts: readonly ManifestPart[]): ManifestGap[] {
 }
 
 async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await using folder = await open(path, "r");
+  await folder.sync();
 }
 
 function isManifest(value: unknown): value is Manifest {

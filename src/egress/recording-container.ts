@@ -10,7 +10,10 @@ export interface Patch {
 /** How much of a file is there when its end comes; less than was made, if the disk did not take it all. */
 export interface Written {
   readonly bytes: number;
+  /** To the end of the longest track. */
   readonly durationUs: Micros;
+  /** To the end of the first track. */
+  readonly mainUs: Micros;
 }
 
 /**

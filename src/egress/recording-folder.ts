@@ -1,17 +1,28 @@
-import { readdir, rm } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { StorageError } from "../core/error.ts";
 import { gapsBetween, type Manifest, type ManifestPart, readManifest, writeManifest } from "./manifest.ts";
 import { PartFile, storageError } from "./recording-file.ts";
+import { playableEnd } from "./recording-recover.ts";
 
 /** Tries at a free name; more means that somebody else is filling the folder. */
 const MAX_TRIES = 1000;
+/** Recordings of others that a manifest remembers. */
+const MAX_EARLIER = 100;
 
 /** Whose recording it is, for the manifest. */
 export interface RecordingOwner {
   readonly mix: string;
   readonly output: string;
   readonly previousNode?: string;
+}
+
+/** What may be done with a recording that is there already, and how parts go on from one that is known of. */
+export interface RecordingStart {
+  /** Remove it: its manifest's parts, and the file of its name. */
+  readonly overwrite: boolean;
+  /** Number of the first part, at least; files that are there push it further. */
+  readonly firstPart: number;
 }
 
 /**
@@ -38,11 +49,10 @@ export class RecordingFolder {
     this.#manifestPath = join(this.#folder, `${this.#stem}.json`);
   }
 
-  /** @param overwrite removes the recording that is there: its manifest and the files this names. */
-  static async open(path: string, owner: RecordingOwner, overwrite: boolean): Promise<RecordingFolder> {
+  static async open(path: string, owner: RecordingOwner, start: RecordingStart): Promise<RecordingFolder> {
     const folder = new RecordingFolder(path, owner);
     try {
-      await folder.#takeOver(overwrite);
+      await folder.#takeOver(start);
       return folder;
     } catch (error) {
       throw storageError(path, error);
@@ -77,7 +87,7 @@ export class RecordingFolder {
     return number === 1 ? `${this.#stem}${this.#extension}` : `${this.#stem}.${number}${this.#extension}`;
   }
 
-  async #takeOver(overwrite: boolean): Promise<void> {
+  async #takeOver({ overwrite, firstPart }: RecordingStart): Promise<void> {
     let found = await readManifest(this.#manifestPath);
     if (found?.parts.some((part) => extname(part.file) !== this.#extension)) {
       // name.mp4 and name.mkv lie side by side: the second to come has its manifest under its full name.
@@ -85,15 +95,30 @@ export class RecordingFolder {
       found = await readManifest(this.#manifestPath);
     }
     if (overwrite) await this.#remove(found);
-    else if (found?.mix === this.#owner.mix && found.output === this.#owner.output) this.#continue(found);
-    else if (found !== undefined) this.#earlier = [...(found.earlier ?? []), { ...found, earlier: [] }];
-    const names = [...(await readdir(this.#folder)), ...this.#parts.map((part) => part.file)];
-    this.#nextNumber = 1 + Math.max(0, ...names.map((name) => this.#numberOf(name)));
+    const names = await readdir(this.#folder);
+    this.#nextNumber = Math.max(firstPart, ...names.map((name) => this.#numberOf(name) + 1));
+    // Who deleted or moved all of the files has done with that recording, unless the caller says that it goes on.
+    const isThere = found?.parts.some((part) => names.includes(part.file)) || firstPart > 1;
+    if (found !== undefined && isThere && !overwrite) await this.#continue(found);
   }
 
-  #continue(found: Manifest): void {
-    this.#parts = [...found.parts];
+  async #continue(found: Manifest): Promise<void> {
+    const { mix, output } = this.#owner;
+    if (found.mix !== mix || found.output !== output) {
+      const { earlier = [], ...before } = found;
+      this.#earlier = [...earlier, before].slice(-MAX_EARLIER);
+      return;
+    }
+    this.#parts = await Promise.all(found.parts.map((part) => this.#settled(part)));
     this.#earlier = found.earlier ?? [];
+  }
+
+  /** A part that was never closed lost its writer; how long it really is stands in the file. */
+  async #settled(part: ManifestPart): Promise<ManifestPart> {
+    if (part.closed) return part;
+    const path = join(this.#folder, part.file);
+    const durationUs = await playableEnd(path);
+    return durationUs === undefined ? part : { ...part, durationUs, bytes: (await stat(path)).size };
   }
 
   async #remove(found: Manifest | undefined): Promise<void> {

@@ -1,4 +1,4 @@
-import { ascii, box, join, u8, u16, u32, u64 } from "./recording-bytes.ts";
+import { ascii, box, join, u16, u32, u64 } from "./recording-bytes.ts";
 import { type Container, type Patch, ThinningIndex, type Written } from "./recording-container.ts";
 import { sampleEntry } from "./recording-mp4-entry.ts";
 import type { Sample, Track } from "./recording-track.ts";
@@ -30,7 +30,7 @@ export class Mp4 implements Container {
   readonly #main: Track;
   readonly #index = new ThinningIndex(INDEX_CAPACITY);
   readonly #mehdOffset: number;
-  readonly #sidxOffset: number;
+  readonly #indexOffset: number;
   #length: number;
   #sequence = 0;
 
@@ -43,7 +43,7 @@ export class Mp4 implements Container {
     const moovHead = join(mvhd(this.#main.scale.timescale, this.#tracks.length), ...traks);
     const mvex = box("mvex", free(MEHD_BYTES), ...this.#tracks.map(trex));
     this.#mehdOffset = ftyp.length + 8 + moovHead.length + 8;
-    this.#sidxOffset = ftyp.length + 8 + moovHead.length + mvex.length;
+    this.#indexOffset = ftyp.length + 8 + moovHead.length + mvex.length;
     this.header = join(ftyp, box("moov", moovHead, mvex), free(INDEX_BYTES));
     this.#length = this.header.length;
   }
@@ -59,16 +59,21 @@ export class Mp4 implements Container {
   }
 
   finish(written: Written): readonly Patch[] {
-    const end = this.#main.scale.at(written.durationUs);
-    const mehd = fullBox("mehd", 1, 0, u64(end));
-    const sidx = this.#sidx(written.bytes, end);
-    return [
-      { offset: this.#mehdOffset, bytes: mehd },
-      ...(sidx === undefined ? [] : [{ offset: this.#sidxOffset, bytes: sidx }]),
-    ];
+    const { scale } = this.#main;
+    const mehd = {
+      offset: this.#mehdOffset,
+      bytes: fullBox("mehd", 1, 0, u64(scale.at(written.durationUs))),
+    };
+    const sidx = this.#sidx(written.bytes, scale.at(written.mainUs));
+    if (sidx === undefined) return [mehd];
+    // The index ends where the first fragment begins, or FFmpeg 8 and Chromium read the whole file in spite of it. The
+    // padding before it shrinks last, so that half of this leaves what was there.
+    const padding = INDEX_BYTES - sidx.length;
+    const index = { offset: this.#indexOffset + padding, bytes: sidx };
+    return [mehd, index, { offset: this.#indexOffset, bytes: u32(padding) }];
   }
 
-  /** The index and, in what it leaves of its room, padding; undefined if a stretch is too long for its fields. */
+  /** The index; undefined if a stretch is too long for its fields. */
   #sidx(length: number, end: number): Uint8Array | undefined {
     const entries = this.#index.within(length);
     const references = entries.map((entry, index) => {
@@ -82,12 +87,8 @@ export class Mp4 implements Container {
     const fits = references.every(({ size, duration }) => size < 2 ** 31 && duration < 2 ** 32);
     if (entries[0] === undefined || !fits) return undefined;
     const rows = references.map(({ size, duration, sap }) => u32(size, duration, sap ? 0x9000_0000 : 0));
-    const padding = INDEX_BYTES - 40 - 12 * rows.length;
-    const fields = [u32(this.#main.id, this.#main.scale.timescale), u64(entries[0].pts), u64(padding)];
-    return join(
-      fullBox("sidx", 1, 0, ...fields, u16(0, rows.length), ...rows),
-      padding > 0 ? free(padding) : u8(),
-    );
+    const fields = [u32(this.#main.id, this.#main.scale.timescale), u64(entries[0].pts), u64(0)];
+    return fullBox("sidx", 1, 0, ...fields, u16(0, rows.length), ...rows);
   }
 }
 

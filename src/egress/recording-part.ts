@@ -20,6 +20,8 @@ export interface Fragment {
   readonly packets: number;
   /** Where the part ends with it, from the part's start. */
   readonly endUs: Micros;
+  /** Where its picture (its sound, if it has no picture) ends with it. */
+  readonly mainEndUs: Micros;
 }
 
 /**
@@ -36,6 +38,7 @@ export class Part {
   #lastDts = -1;
   #open: Sample[] = [];
   #endUs = us(0);
+  #mainEndUs = us(0);
 
   /**
    * @param first the packet that is pushed next: its stamp becomes 0.
@@ -87,10 +90,13 @@ export class Part {
     this.#open = [];
     settleDurations(samples);
     for (const { pts, duration, track } of samples) {
-      this.#endUs = us(Math.max(this.#endUs, ((pts + duration) / track.scale.timescale) * 1e6));
+      const endUs = us(((pts + duration) / track.scale.timescale) * 1e6);
+      this.#endUs = us(Math.max(this.#endUs, endUs));
+      if (track.id === 1) this.#mainEndUs = us(Math.max(this.#mainEndUs, endUs));
     }
     const frames = samples.filter((sample) => sample.track === this.#video).length;
-    return { bytes: this.#container.fragment(samples), frames, packets: samples.length, endUs: this.#endUs };
+    const [bytes, endUs, mainEndUs] = [this.#container.fragment(samples), this.#endUs, this.#mainEndUs];
+    return { bytes, frames, packets: samples.length, endUs, mainEndUs };
   }
 
   /** To be written over the file once the last fragment is. */
@@ -101,13 +107,15 @@ export class Part {
   #sampleOf(packet: Packet): Sample | undefined {
     const track = packet.kind === "video" ? this.#video : this.#audio;
     if (track === undefined || this.precedes(packet)) return undefined;
+    const data = toSampleData(track.info.codec, packet.data);
+    // Some encoders end with an empty packet; a sample of no bytes makes readers give up.
+    if (data.byteLength === 0) return undefined;
     const { scale } = track;
     const startTicks = scale.at(this.#firstPts);
     const pts = scale.at(packet.ptsUs) - startTicks;
     const dts = packet.kind === "video" ? this.#decodeTicks(scale.at(packet.dtsUs) - startTicks) : pts;
     // A video step is the frame's length by definition; sound counts what its packets say.
     const said = packet.kind === "audio" && packet.durationUs > 0 ? scale.at(packet.durationUs) : 0;
-    const data = toSampleData(track.info.codec, packet.data);
     return { track, data, pts, dts, duration: said || scale.stepTicks, keyFrame: packet.keyFrame };
   }
 

@@ -26,11 +26,16 @@ interface OpenPart {
   readonly part: Part;
   readonly file: PartFile;
   durationUs: Micros;
+  mainUs: Micros;
   syncedUs: Micros;
   notedUs: Micros;
 }
 
-const writtenOf = ({ file, durationUs }: OpenPart): Written => ({ bytes: file.length, durationUs });
+const writtenOf = ({ file, durationUs, mainUs }: OpenPart): Written => ({
+  bytes: file.length,
+  durationUs,
+  mainUs,
+});
 
 /** What a {@link RecordingWriter} needs for its life. */
 export interface RecordingWriterOptions {
@@ -208,7 +213,7 @@ export class RecordingWriter {
     const folder = await this.#options.folder;
     const file = await folder.create();
     const now = this.#options.clock.now();
-    this.#open = { part, file, durationUs: us(0), syncedUs: now, notedUs: now };
+    this.#open = { part, file, durationUs: us(0), mainUs: us(0), syncedUs: now, notedUs: now };
     await file.append(part.header);
     this.#bytes += part.header.byteLength;
     await folder.note(this.#entry(this.#open, false));
@@ -221,6 +226,7 @@ export class RecordingWriter {
     if (open === undefined) return;
     await open.file.append(fragment.bytes);
     open.durationUs = fragment.endUs;
+    open.mainUs = fragment.mainEndUs;
     this.#bytes += fragment.bytes.byteLength;
     this.#frames += fragment.frames;
     if (!this.#options.wait) await this.#keep(open);
@@ -244,9 +250,9 @@ export class RecordingWriter {
     await open.file.sync();
     await open.file.close();
     this.#open = undefined;
-    await (await this.#options.folder).note(this.#entry(open, true));
     const { durationUs, file } = open;
     this.#options.events.emit({ type: "finished", path: file.path, durationUs, bytes: file.length });
+    await (await this.#options.folder).note(this.#entry(open, true));
   }
 
   /** The open file was deleted: say so, and take the next part. */

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { Codec, CodecContext, Frame, Log, Packet as NativePacket, Rational } from "node-av";
 import {
   AV_CHANNEL_ORDER_NATIVE,
@@ -30,6 +31,8 @@ export interface MediaWish {
   readonly audio?: "aac" | "opus" | "flac" | undefined;
   readonly bframes?: number;
   readonly gop?: number;
+  /** The colour is noise, which no encoder makes small. */
+  readonly noise?: boolean;
   readonly size?: { readonly widthPx: number; readonly heightPx: number };
 }
 
@@ -109,7 +112,7 @@ function encodeVideo(wish: MediaWish) {
   const at = (index: bigint): Micros => frameTime(Number(index), rate);
   const packets: Packet[] = [];
   for (let index = firstFrame; index <= firstFrame + frames; index++) {
-    using frame = index === firstFrame + frames ? undefined : picture(index, size);
+    using frame = index === firstFrame + frames ? undefined : picture(index, size, wish.noise ?? false);
     drain(context, frame ?? null, (packet) => {
       packets.push({
         ...plain(packet, "video"),
@@ -136,14 +139,15 @@ function encodeVideo(wish: MediaWish) {
 }
 
 /** The frame's number in base 2, a bar per bit, the lowest to the left. */
-function picture(index: number, size: { widthPx: number; heightPx: number }): Frame {
+function picture(index: number, size: { widthPx: number; heightPx: number }, noise: boolean): Frame {
   const luma = Buffer.alloc(size.widthPx * size.heightPx, 16);
   const barPx = size.widthPx / BITS;
   for (let x = 0; x < size.widthPx; x++) {
     if (((index >> Math.floor(x / barPx)) & 1) === 0) continue;
     for (let y = 0; y < size.heightPx; y++) luma[y * size.widthPx + x] = 235;
   }
-  const chroma = Buffer.alloc((size.widthPx * size.heightPx) / 2, 128);
+  const chromaBytes = (size.widthPx * size.heightPx) / 2;
+  const chroma = noise ? randomBytes(chromaBytes) : Buffer.alloc(chromaBytes, 128);
   return Frame.fromVideoBuffer(Buffer.concat([luma, chroma]), {
     width: size.widthPx,
     height: size.heightPx,

@@ -1,5 +1,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import { InvalidArgumentError, LayoutInvalidError, NotSupportedError, StorageError } from "../core/error.ts";
+import { Command, CommanderError } from "commander";
+import {
+  errorInfo,
+  InvalidArgumentError,
+  LayoutInvalidError,
+  NotSupportedError,
+  StorageError,
+} from "../core/error.ts";
 import type { LayoutSource } from "../layout/arrangement.ts";
 import { type LayoutDocument, parseLayout } from "../layout/document.ts";
 import type { Size } from "../layout/grid.ts";
@@ -22,6 +29,46 @@ export interface LayoutRenderOptions {
 
 const MAX_FILE_BYTES = 5_000_000;
 const NAMES = ["Anna", "Bilal", "Chen", "Dora", "Emre", "Fatou", "Goran", "Hana", "Ivo"];
+
+/**
+ * `tessera layout check|render|import`. Returns the exit code: 0 done, 1 the document or a file is bad, 2 the
+ * arguments are.
+ */
+export async function runLayout(argv: readonly string[]): Promise<number> {
+  try {
+    await layoutCommand().parseAsync([...argv], { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // it has said why
+    process.stderr.write(`tessera layout: ${errorInfo(error).message}\n`);
+    return error instanceof InvalidArgumentError || error instanceof NotSupportedError ? 2 : 1;
+  }
+}
+
+function layoutCommand(): Command {
+  const layout = new Command("tessera layout").exitOverride();
+  layout
+    .command("check <file>")
+    .description("say whether a layout document is valid, and where it is not")
+    .action((file: string) => void process.stdout.write(`${checkLayout(file)}\n`));
+  layout
+    .command("render <file>")
+    .description("draw a layout with stand-ins")
+    .option("--sources <count>", "how many stand-ins", "5")
+    .option("--size <WxH>", "size of the canvas in pixels", "1280x720")
+    .option("--screen", "the last stand-in is a shared screen")
+    .requiredOption("-o, --output <file>", "where to write, *.svg")
+    .action((file: string, { sources, ...options }: Omit<LayoutRenderOptions, "file">) => {
+      renderLayout({ file, ...options, sources: Number(sources) });
+    });
+  layout
+    .command("import <file>")
+    .description("turn another system's layouts into documents")
+    .requiredOption("--from <system>", "owt, freeswitch, vonage or twilio")
+    .requiredOption("-o, --output <file>", "where to write")
+    .action((_file: string, { from }: { from: string }) => importLayout(from));
+  return layout;
+}
 
 /**
  * `tessera layout check f.json`: reads a document and says what it is.

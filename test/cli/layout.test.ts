@@ -1,8 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
-import { checkLayout, importLayout, renderLayout } from "../../src/cli/layout.ts";
+import { afterAll, afterEach, beforeEach, describe, expect, type MockInstance, test, vi } from "vitest";
+import { checkLayout, importLayout, renderLayout, runLayout } from "../../src/cli/layout.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tessera-layout-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -64,4 +64,41 @@ describe("layout render", () => {
 
 test("layout import is not built yet, and says so", () => {
   expect(() => importLayout("owt")).toThrow(code("ERR_NOT_SUPPORTED"));
+});
+
+describe("the command line", () => {
+  let said: MockInstance;
+  let complained: MockInstance;
+  beforeEach(() => {
+    said = vi.spyOn(process.stdout, "write").mockReturnValue(true);
+    complained = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+  });
+  afterEach(() => vi.restoreAllMocks());
+  const words = (spy: MockInstance): string => spy.mock.calls.map(([text]) => String(text)).join("");
+
+  test("check", async () => {
+    expect(await runLayout(["check", "layouts/grid.json"])).toBe(0);
+    expect(words(said)).toMatch(/^layouts\/grid.json: layout "grid" is valid/);
+    const bad = file("twice.json", '{"tessera":1,"name":"x","arrangements":[{}]}');
+    expect(await runLayout(["check", bad])).toBe(1);
+    expect(words(complained)).toMatch(/^tessera layout: layout \/arrangements\/0: needs slots/);
+  });
+
+  test("render", async () => {
+    const output = join(folder, "cli.svg");
+    const argv = ["render", "layouts/vertical.json", "--sources", "3", "--size", "720x1280", "-o", output];
+    expect(await runLayout(argv)).toBe(0);
+    expect(readFileSync(output, "utf8").match(/<clipPath/g)).toHaveLength(3);
+  });
+
+  test.each([
+    [["render", "layouts/grid.json"], /--output/],
+    [["render", "layouts/grid.json", "--sources", "many", "-o", "x.svg"], /sources/],
+    [["render", "layouts/grid.json", "-o", "x.png"], /svg only/],
+    [["import", "--from", "owt", "in.json", "-o", "out.json"], /not built yet/],
+    [["chekc", "layouts/grid.json"], /chekc/],
+  ])("%j are bad arguments", async (argv, says) => {
+    expect(await runLayout(argv)).toBe(2);
+    expect(words(complained)).toMatch(says);
+  });
 });

@@ -21,6 +21,7 @@ export interface Unsupported {
   readonly routes?: readonly string[];
 }
 
+const MISSING_SOUND = ["pcmu", "pcma", "g722", "flac"];
 const isDevice = (accel: string): boolean => accel !== "auto" && accel !== "cpu";
 
 /**
@@ -57,8 +58,7 @@ export const NOT_SUPPORTED: readonly Unsupported[] = [
     what: "Encoding AV1 video, and G.711, G.722 and FLAC sound",
     output: (output) => {
       if (output.video.codec === "av1") return "/video/codec";
-      const { codec } = output.audio;
-      return codec === undefined || codec === "aac" || codec === "opus" ? undefined : "/audio/codec";
+      return MISSING_SOUND.includes(output.audio.codec ?? "") ? "/audio/codec" : undefined;
     },
   },
   {

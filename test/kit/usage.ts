@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { type Exit, Program, type ProgramOptions } from "./process.ts";
 
 /** The kernel's `USER_HZ`: the unit of the times in `/proc`, fixed at 100 on every Linux of this kind. */
@@ -10,6 +10,9 @@ interface ProcessStat {
   /** User plus system time, its own and that of its ended and awaited children. */
   readonly cpuSeconds: number;
 }
+
+/** The program dies with the shell around it, as that dies with us. Split into words by the shell. */
+const DIE_WITH_SHELL = existsSync("/usr/bin/setpriv") ? "/usr/bin/setpriv --pdeathsig KILL --" : "env --";
 
 /** What a program with all its children has used. */
 export interface Usage {
@@ -35,7 +38,7 @@ export async function measure(
   const script =
     'trap : INT TERM; "$@"; code=$?; read -r line < /proc/$$/stat; echo "usage: $line" >&2; exit $code';
   const startedMs = performance.now();
-  await using program = await Program.start("sh", ["-c", script, "measure", command, ...args], options);
+  await using program = await Program.start("sh", ["-c", script, DIE_WITH_SHELL, command, ...args], options);
   let peakRssBytes = 0;
   const look = setInterval(() => {
     peakRssBytes = Math.max(peakRssBytes, treeRssBytes(program.pid));

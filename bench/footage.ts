@@ -1,0 +1,112 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { runToEnd } from "../test/kit/process.ts";
+
+/** What benchmarks mix: people at webcams with speech, as 1280x720 at 30/s, H.264 and AAC. */
+export interface Footage {
+  /** Distinct files, each `seconds` long and a little more. */
+  readonly files: readonly string[];
+  /** `real`: recordings of people; `generated`: ffmpeg's test pictures, where the recordings are absent. */
+  readonly kind: "real" | "generated";
+  readonly seconds: number;
+}
+
+const MEDIA = fileURLToPath(new URL("../../shared/media/", import.meta.url));
+const CACHE = join(tmpdir(), "tessera-bench");
+const SPEECH = join(MEDIA, "speech-jfk.flac");
+
+/** Converted once, then kept in the system's temporary folder; never in the repository. */
+export async function footage(count: number, seconds: number): Promise<Footage> {
+  const clips = existsSync(MEDIA)
+    ? readdirSync(MEDIA)
+        .filter((name) => /\.(mkv|mp4)$/.test(name))
+        .sort()
+    : [];
+  const kind = clips.length > 0 && existsSync(SPEECH) ? "real" : "generated";
+  if (kind === "generated")
+    console.warn(`No recordings at ${MEDIA}: the benchmark runs on generated pictures.`);
+  mkdirSync(CACHE, { recursive: true });
+  const files: string[] = [];
+  for (let index = 0; index < count; index++) {
+    const file = join(CACHE, `${kind}-${seconds}s-${index}.mp4`);
+    if (!existsSync(file))
+      await convert(kind === "real" ? realInputs(clips, index) : testInputs(index), seconds, file);
+    files.push(file);
+  }
+  return { files, kind, seconds };
+}
+
+/** The beginning of a file, for programs that cannot be told to stop early. */
+export async function beginning(file: string, seconds: number): Promise<string> {
+  const short = file.replace(/\.mp4$/, `-first-${seconds}s.mp4`);
+  if (!existsSync(short)) {
+    await runToEnd("ffmpeg", ["-v", "error", "-y", "-i", file, "-t", `${seconds}`, "-c", "copy", short]);
+  }
+  return short;
+}
+
+/** Different participants: another clip each, and after the last one the same clips from another moment. */
+function realInputs(clips: readonly string[], index: number): string[] {
+  const clip = join(MEDIA, clips[index % clips.length] ?? "");
+  const seekS = Math.floor(index / clips.length) * 0.9;
+  const picture = ["-stream_loop", "-1", "-i", clip];
+  return [
+    ...(seekS > 0 ? ["-ss", `${seekS}`] : []),
+    ...picture,
+    "-ss",
+    `${(index % 9) * 1.1}`,
+    "-stream_loop",
+    "-1",
+    "-i",
+    SPEECH,
+  ];
+}
+
+function testInputs(index: number): string[] {
+  const picture = `testsrc2=size=1280x720:rate=30,hue=h=${index * 37}`;
+  const sound = `sine=frequency=${200 + index * 60}:sample_rate=48000`;
+  return ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound];
+}
+
+async function convert(inputs: readonly string[], seconds: number, file: string): Promise<void> {
+  const unfinished = file.replace(/\.mp4$/, `-${process.pid}.unfinished.mp4`);
+  const picture =
+    "scale=1280:720:force_original_aspect_ratio=increase,crop=1280:720,setsar=1,fps=30,format=yuv420p";
+  const h264 = [
+    "-c:v",
+    "libx264",
+    "-preset",
+    "veryfast",
+    "-b:v",
+    "2500k",
+    "-maxrate",
+    "3M",
+    "-bufsize",
+    "5M",
+    "-g",
+    "60",
+  ];
+  const tags = [
+    "-colorspace",
+    "bt709",
+    "-color_primaries",
+    "bt709",
+    "-color_trc",
+    "bt709",
+    "-color_range",
+    "tv",
+  ];
+  const aac = ["-c:a", "aac", "-b:a", "96k", "-ar", "48000", "-ac", "2", "-af", "volume=0.5"];
+  console.warn(`Preparing ${file}, once.`);
+  try {
+    const args = ["-v", "error", "-y", ...inputs, "-map", "0:v:0", "-map", "1:a:0", "-t", `${seconds}`];
+    await runToEnd("ffmpeg", [...args, "-vf", picture, ...h264, ...tags, ...aac, unfinished], {
+      maxMs: 1_800_000,
+    });
+    renameSync(unfinished, file);
+  } finally {
+    rmSync(unfinished, { force: true });
+  }
+}

@@ -62,7 +62,10 @@ export class DeviceGraph implements Disposable {
   /** Feeds one picture per input. Borrows the frames. */
   push(frames: readonly Frame[]): void {
     for (const [index, source] of this.#sources.entries()) {
-      succeed(source.buffersrcAddFrameSync(frames[index] ?? null, AV_BUFFERSRC_FLAG_KEEP_REF), "feed the graph");
+      succeed(
+        source.buffersrcAddFrameSync(frames[index] ?? null, AV_BUFFERSRC_FLAG_KEEP_REF),
+        "feed the graph",
+      );
     }
   }
 

@@ -1,15 +1,30 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { AV_HWDEVICE_TYPE_NONE, AV_LOG_ERROR, AV_LOG_INFO, AV_LOG_VERBOSE, HardwareDeviceContext, Log } from "node-av";
+import {
+  AV_HWDEVICE_TYPE_NONE,
+  AV_LOG_ERROR,
+  AV_LOG_INFO,
+  AV_LOG_VERBOSE,
+  HardwareDeviceContext,
+  Log,
+} from "node-av";
 import { DeviceError } from "../core/error.ts";
 import { ms } from "../core/time.ts";
 import { LiveClock, sleep } from "../media/clock.ts";
+import { entries } from "./device-list.ts";
 import { options as dictionary, succeed } from "./libav.ts";
 import type { Profile } from "./profile.ts";
 
 /** libav's log arrives on the event loop a moment after the call that wrote it. */
 const LOG_DELAY = ms(20);
 const KEPT_LINES = 400;
+
+/** What libav said, a line each. */
+export interface Said {
+  readonly all: string;
+  readonly firstError: string | undefined;
+  readonly lastLine: string | undefined;
+}
 
 /** Collects what libav says, so that a failure can be told in its own words. One per process. */
 export class LibavLog implements Disposable {
@@ -20,18 +35,23 @@ export class LibavLog implements Disposable {
     Log.setLevel(AV_LOG_VERBOSE);
     Log.setCallback(
       (level, text) => {
-        if (this.#lines.length < KEPT_LINES) this.#lines.push({ isError: level <= AV_LOG_ERROR, text: text.trim() });
+        if (this.#lines.length < KEPT_LINES)
+          this.#lines.push({ isError: level <= AV_LOG_ERROR, text: text.trim() });
       },
       { maxLevel: AV_LOG_VERBOSE },
     );
   }
 
   /** Everything said since the last call, oldest first. */
-  async take(): Promise<{ readonly all: string; readonly firstError: string | undefined }> {
+  async take(): Promise<Said> {
     await sleep(this.#clock, LOG_DELAY);
     const lines = this.#lines.filter(({ text }) => text !== "");
     this.#lines = [];
-    return { all: lines.map(({ text }) => text).join("\n"), firstError: lines.find(({ isError }) => isError)?.text };
+    return {
+      all: lines.map(({ text }) => text).join("\n"),
+      firstError: lines.find(({ isError }) => isError)?.text,
+      lastLine: lines.at(-1)?.text,
+    };
   }
 
   [Symbol.dispose](): void {
@@ -53,15 +73,21 @@ export interface OpenDevice extends Disposable {
  *
  * Call it once per process and first of all: node-av 6.1.1 hands libav a device name whose memory it has let go of.
  *
- * @param which as {@link listDevices} gave it.
+ * @param which as `listDevices` gave it.
  * @throws {DeviceError} `ERR_DEVICE` with the driver's own words.
  */
-export async function openDevice(profile: Profile, which: string | undefined, log: LibavLog): Promise<OpenDevice> {
+export async function openDevice(
+  profile: Profile,
+  which: string | undefined,
+  log: LibavLog,
+): Promise<OpenDevice> {
   const { device } = profile;
   if (device === undefined) throw new DeviceError("this profile has no device to open");
   await log.take();
   const context = new HardwareDeviceContext();
-  const type = HardwareDeviceContext.findTypeByName(device.type as Parameters<typeof HardwareDeviceContext.findTypeByName>[0]);
+  const type = HardwareDeviceContext.findTypeByName(
+    device.type as Parameters<typeof HardwareDeviceContext.findTypeByName>[0],
+  );
   if (type === AV_HWDEVICE_TYPE_NONE) throw new DeviceError(`no ${device.type} in this build of FFmpeg`);
   const settings = Object.keys(device.options).length === 0 ? null : dictionary(device.options);
   succeed(context.create(type, which ?? null, settings), `open ${device.type}`);
@@ -69,19 +95,11 @@ export async function openDevice(profile: Profile, which: string | undefined, lo
   const nameInLog = firstGroup(device.nameInLog, all);
   return {
     context,
-    name: nameInLog ?? (device.nameInFiles === undefined ? undefined : nameInFiles(device.nameInFiles, which)),
+    name:
+      nameInLog ?? (device.nameInFiles === undefined ? undefined : nameInFiles(device.nameInFiles, which)),
     software: device.softwareInLog !== undefined && new RegExp(device.softwareInLog, "m").test(all),
     [Symbol.dispose]: () => context.free(),
   };
-}
-
-/** The devices of a profile that are worth opening, as FFmpeg names them; `undefined` is its own choice. At least one. */
-export function listDevices(profile: Profile): readonly (string | undefined)[] {
-  const list = profile.device?.list;
-  if (list === undefined || list === "default") return [undefined];
-  if ("numbered" in list) return Array.from({ length: list.numbered }, (_, index) => String(index));
-  const found = entries(list.folder).filter((name) => new RegExp(list.match).test(name));
-  return found.length === 0 ? [undefined] : found.sort().map((name) => join(list.folder, name));
 }
 
 type NameInFiles = NonNullable<NonNullable<Profile["device"]>["nameInFiles"]>;
@@ -99,11 +117,3 @@ function nameInFiles({ folder, file, match }: NameInFiles, which: string | undef
 
 const firstGroup = (pattern: string | undefined, text: string): string | undefined =>
   pattern === undefined ? undefined : new RegExp(pattern, "m").exec(text)?.[1]?.trim();
-
-function entries(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}

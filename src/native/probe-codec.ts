@@ -3,6 +3,7 @@ import {
   AV_OPT_TYPE_STRING,
   AVERROR_EAGAIN,
   AVERROR_EOF,
+  avChannelLayoutDefault,
   avGetPixFmtFromName,
   Codec,
   CodecContext,
@@ -13,18 +14,27 @@ import {
 } from "node-av";
 import { DeviceError } from "../core/error.ts";
 import { reason, succeed } from "./libav.ts";
-import { AbsentError } from "./probe-reason.ts";
 import { PROBE_HEIGHT, PROBE_WIDTH } from "./probe-picture.ts";
+import { AbsentError } from "./probe-reason.ts";
 import type { Decoder, Profile } from "./profile.ts";
+
+/** Rate in Hz and number of channels. */
+export interface SoundShape {
+  readonly sampleRate: number;
+  readonly channels: 1 | 2;
+}
 
 /** A short encoded clip: its packets in decode order and what decoders need besides. Owns the packets. */
 export class Stream implements Disposable {
   readonly packets: readonly Packet[];
   readonly extraData: Buffer | null;
+  /** What a decoder cannot find in the packets themselves, for sound. */
+  readonly sound: SoundShape | undefined;
 
-  constructor(packets: readonly Packet[], extraData: Buffer | null) {
+  constructor(packets: readonly Packet[], extraData: Buffer | null, sound?: SoundShape) {
     this.packets = packets;
     this.extraData = extraData;
+    this.sound = sound;
   }
 
   [Symbol.dispose](): void {
@@ -39,7 +49,12 @@ class Pump<In, Out extends { alloc(): void; free(): void }> {
   readonly #receive: (item: Out) => number;
   readonly #create: () => Out;
 
-  constructor(what: string, send: (item: In | null) => number, receive: (item: Out) => number, create: () => Out) {
+  constructor(
+    what: string,
+    send: (item: In | null) => number,
+    receive: (item: Out) => number,
+    create: () => Out,
+  ) {
     this.#what = what;
     this.#send = send;
     this.#receive = receive;
@@ -148,6 +163,10 @@ export class ProbeDecoder implements Disposable {
       context.threadCount = 1;
       context.extraData = stream.extraData;
       context.pktTimebase = new Rational(1, 30);
+      if (stream.sound !== undefined) {
+        context.sampleRate = stream.sound.sampleRate;
+        context.channelLayout = avChannelLayoutDefault(stream.sound.channels);
+      }
       if (on?.device !== undefined) {
         context.hwDeviceCtx = on.device;
         context.setHardwarePixelFormat(avGetPixFmtFromName(on.profile.frameFormat));

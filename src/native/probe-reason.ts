@@ -11,6 +11,7 @@ export class AbsentError extends DeviceError {
   }
 }
 
+const notBuilt = /(Filter|Encoder|Decoder) not found/;
 const MAX_LENGTH = 240;
 
 /**
@@ -19,9 +20,8 @@ const MAX_LENGTH = 240;
  * @param said the first error in libav's log: it knows more than the code that came back.
  */
 export function reasonOf(error: unknown, said?: string): AbsentReason {
-  if (error instanceof AbsentError) return { kind: error.kind, message: error.message };
   const text = error instanceof Error ? error.message : String(error);
-  const kind = /(Filter|Encoder|Decoder) not found/.test(text) ? "not-built" : "failed";
+  const kind = error instanceof AbsentError ? error.kind : notBuilt.test(text) ? "not-built" : "failed";
   return { kind, message: clip(said === undefined ? text : `${text}: ${said}`) };
 }
 

@@ -1,5 +1,6 @@
 import type { Frame, Packet } from "node-av";
 import type { StageReport } from "../core/probe-report.ts";
+import type { OpenDevice } from "./device.ts";
 import { DeviceGraph } from "./device-graph.ts";
 import { ProbeDecoder, ProbeEncoder, Stream } from "./probe-codec.ts";
 import {
@@ -19,7 +20,6 @@ import { AbsentError } from "./probe-reason.ts";
 import { composeTiles } from "./probe-tiles.ts";
 import type { Compose, Encoder, Profile, VideoCodec } from "./profile.ts";
 import { composeGraph, type EncodeTarget, encoderOptions, fill, needsCanvas } from "./profile-template.ts";
-import type { OpenDevice } from "./device.ts";
 
 /** What a proven stage says of itself. */
 export type Proof = Pick<StageReport, "name" | "psnrDb" | "fps" | "timesRealtime" | "rateControl">;
@@ -58,17 +58,22 @@ export class ProbeStages implements Disposable {
       const picture = this.#clip(0).at(run.count);
       using there = this.#upload(picture);
       using back = this.#download(there);
-      if (run.count < MIN_FRAMES) worst = Math.min(worst, run.aside(() => psnrDb(back, picture)));
+      if (run.count < MIN_FRAMES)
+        worst = Math.min(
+          worst,
+          run.aside(() => psnrDb(back, picture)),
+        );
       run.step();
     }
-    return { name: this.#profile.upload ?? "none", ...this.#accept("transfer", worst), fps: run.fps() };
+    return { name: "hwupload+hwdownload", ...this.#accept("transfer", worst), fps: run.fps() };
   }
 
   /** @throws {AbsentError} `mismatch` if its pictures are not the CPU decoder's, or never were on the device. */
   decode(codec: VideoCodec, index: number): Proof {
     const decoder = this.#profile.decode[codec]?.[index];
     const onCpu = this.#cpu.decode[codec]?.[0];
-    if (decoder === undefined || onCpu === undefined) throw new AbsentError("not-tried", `no decoder ${index} for ${codec}`);
+    if (decoder === undefined || onCpu === undefined)
+      throw new AbsentError("not-tried", `no decoder ${index} for ${codec}`);
     const stream = this.#stream(codec);
     const on = { profile: this.#profile, device: this.#device?.context };
     using clock = new DisposableList<Frame>();
@@ -105,7 +110,10 @@ export class ProbeStages implements Disposable {
       compose.method === "tiles" ? this.#runTiles(clips) : this.#runCompose(compose, clips);
     using result = made;
     using reference = referenceComposition(sources);
-    const name = compose.method === "tiles" ? "tiles" : filterNames(composeGraph(compose, PROBE_CANVAS, PROBE_PLACEMENTS));
+    const name =
+      compose.method === "tiles"
+        ? "tiles"
+        : filterNames(composeGraph(compose, PROBE_CANVAS, PROBE_PLACEMENTS));
     return { name, ...this.#accept("compose", psnrDb(result, reference)), fps };
   }
 
@@ -206,7 +214,8 @@ export class ProbeStages implements Disposable {
       throw new AbsentError("not-tried", `the CPU encodes no ${codec} to try it with`);
     using opened = new ProbeEncoder(encoder.encoder, options, this.#clip(0).at(0));
     const packets: Packet[] = [];
-    for (let index = 0; index < RUN_FRAMES / 2; index += 1) packets.push(...opened.push(this.#clip(0).at(index)));
+    for (let index = 0; index < RUN_FRAMES / 2; index += 1)
+      packets.push(...opened.push(this.#clip(0).at(index)));
     packets.push(...opened.push(null));
     const stream = new Stream(packets, opened.extraData);
     this.#streams.set(codec, stream);
@@ -221,7 +230,10 @@ export class ProbeStages implements Disposable {
   /** Uploads outside the measured time, runs, and gives the last picture in memory with the pictures it was made of. */
   #runGraph(text: string, clips: readonly Clip[], canvas: Frame | undefined): GraphRun {
     const upload = (index: number): DisposableList<Frame> => {
-      const pictures = [...clips.map((clip) => clip.at(index)), ...(canvas === undefined ? [] : [stamped(canvas, index)])];
+      const pictures = [
+        ...clips.map((clip) => clip.at(index)),
+        ...(canvas === undefined ? [] : [stamped(canvas, index)]),
+      ];
       return new DisposableList(pictures.map((picture) => this.#upload(picture)));
     };
     using sample = upload(0);
@@ -253,7 +265,11 @@ export class ProbeStages implements Disposable {
     let made: Frame | undefined;
     while (run.goesOn()) {
       made?.free();
-      made = composeTiles(clips.map((clip) => clip.at(run.count)), PROBE_CANVAS, PROBE_PLACEMENTS);
+      made = composeTiles(
+        clips.map((clip) => clip.at(run.count)),
+        PROBE_CANVAS,
+        PROBE_PLACEMENTS,
+      );
       run.step();
     }
     if (made === undefined) throw new AbsentError("mismatch", "no picture");

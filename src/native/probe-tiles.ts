@@ -28,8 +28,23 @@ function scaleInto(source: Frame, tile: Picture): void {
   const context = new SoftwareScaleContext();
   try {
     const { width, height, format } = source;
-    context.getContext(width, height, format as never, tile.widthPx, tile.heightPx, tile.raw.format as never, SWS_BICUBIC);
-    const rows = context.scaleSync(source.data ?? [], source.linesize, 0, height, [...tile.planes], tile.raw.linesize);
+    context.getContext(
+      width,
+      height,
+      format as never,
+      tile.widthPx,
+      tile.heightPx,
+      tile.raw.format as never,
+      SWS_BICUBIC,
+    );
+    const rows = context.scaleSync(
+      source.data ?? [],
+      source.linesize,
+      0,
+      height,
+      [...tile.planes],
+      tile.raw.linesize,
+    );
     succeed(rows === tile.heightPx ? rows : AVERROR_EINVAL, "scale into a tile");
   } finally {
     context.freeContext();

@@ -1,18 +1,11 @@
 import { chooseArrangement, counted, type LayoutSource } from "./arrangement.ts";
-import {
-  type Arrangement,
-  type Grid,
-  type LayoutDocument,
-  MAX_TILES,
-  type Overlay,
-  type Slot,
-  type SlotStyle,
-} from "./document.ts";
+import type { Grid, LayoutDocument, Overlay, Slot, SlotStyle } from "./document.ts";
 import { type Axis, cell, edge, evenRound, inset, type Ratio, ratio, type Span } from "./edges.ts";
 import { gridCells, type Rectangle, type Size } from "./grid.ts";
 import { type Look, lookOf } from "./look.ts";
 import { type Occupancy, recall, remember } from "./occupancy.ts";
-import { type Seat, type SeatingInput, seat } from "./seats.ts";
+import { type Seat, seat } from "./seats.ts";
+import { tileCount, tileId } from "./tile-count.ts";
 
 /** Everything that decides a picture's geometry. */
 export interface ResolveInput {
@@ -73,8 +66,9 @@ export function resolve(input: ResolveInput): Resolved {
   const arrangement = chooseArrangement(document, canvas, candidates);
   const slots = arrangement.slots ?? [];
   const people = { ...input, candidates, previous: recall(input.previous, candidates) };
-  const tiles = arrangement.grid === undefined ? 0 : tileCount(arrangement, people);
-  const seats = [...slots.map(seatOf), ...tileSeats(tiles)];
+  const slotSeats = slots.map(seatOf);
+  const tiles = tileCount(arrangement, slotSeats, people);
+  const seats = [...slotSeats, ...tileSeats(tiles)];
   const seating = seat({ ...people, seats });
   const frame = frameOf(document, canvas);
   const places = [
@@ -105,20 +99,7 @@ export function resolve(input: ResolveInput): Resolved {
 const seatOf = ({ id, take }: Slot): Seat => ({ id, take: take ?? "next" });
 
 const tileSeats = (count: number): readonly Seat[] =>
-  Array.from({ length: count }, (_, index) => ({ id: `tile-${index + 1}`, take: "next" }));
-
-/** As many tiles as there are sources that no slot shows, and one more for each tile that is locked empty. */
-function tileCount({ slots = [], grid }: Arrangement, people: Omit<SeatingInput, "seats">): number {
-  const { candidates, assign } = people;
-  const seated = slots.length === 0 ? {} : seat({ ...people, seats: slots.map(seatOf) });
-  const shown = new Set(Object.values(seated));
-  const most = grid?.maxTiles ?? MAX_TILES;
-  let count = candidates.filter(({ id }) => !shown.has(id)).length;
-  for (let tile = 1; tile <= Math.min(count, most); tile++) {
-    if (assign[`tile-${tile}`] === "empty") count += 1;
-  }
-  return Math.min(count, most);
-}
+  Array.from({ length: count }, (_, index) => ({ id: tileId(index + 1), take: "next" }));
 
 interface Frame {
   readonly x: Axis;

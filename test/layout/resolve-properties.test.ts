@@ -29,6 +29,9 @@ const DOCUMENTS: readonly LayoutDocument[] = [
 ];
 const document = fc.constantFrom(...DOCUMENTS);
 
+/** Slots of shipped layouts that wait for a shared screen. */
+const PINNED: ReadonlySet<string> = new Set(["screen", "slides"]);
+
 const source = fc
   .record({
     id: fc.integer({ min: 1, max: 30 }),
@@ -90,6 +93,34 @@ test("every rectangle is even, not empty, and inside the canvas; nobody is shown
       expect(new Set(placements.map(({ slot }) => slot)).size).toBe(placements.length);
     }),
     { numRuns: 600 },
+  );
+});
+
+test("whatever is assigned, nobody is shown twice, and nobody waits while a seat that is free for all is empty", () => {
+  const slot = fc.constantFrom("main", "n1", "s1", "tile-1", "tile-2", "tile-5", "left", "lecturer");
+  const assignment = fc.dictionary(slot, fc.constantFrom("a1", "a2", "a3", "a9", "nobody", "empty"), {
+    maxKeys: 4,
+  });
+  const steps = fc.array(fc.tuple(sources, assignment), { minLength: 1, maxLength: 5 });
+  fc.assert(
+    fc.property(document, canvas, steps, (one, size, scenes) => {
+      let last: Resolved | undefined;
+      for (const [all, assign] of scenes) {
+        last = place({ document: one, canvas: size, sources: all, assign, previous: last?.occupancy });
+        const seen = shown(last.placements);
+        expect(new Set(seen).size).toBe(seen.length);
+        for (const { slot: id, source: shownHere } of last.placements) {
+          const to = assign[id];
+          if (to !== undefined && shownHere !== null) expect(shownHere).toBe(to);
+        }
+        const waits = all.some(({ id, hasVideo, card }) => (hasVideo || card) && !seen.includes(id));
+        const free = last.placements.filter(
+          ({ slot: id, source: nobody }) => nobody === null && assign[id] === undefined && !PINNED.has(id),
+        );
+        expect({ waits, free: waits ? free.map(({ slot: id }) => id) : [] }).toEqual({ waits, free: [] });
+      }
+    }),
+    { numRuns: 400 },
   );
 });
 

@@ -208,6 +208,44 @@ describe("who takes a slot", () => {
   });
 });
 
+describe("a grid has room for all that is assigned to its tiles", () => {
+  const both = documentOf({
+    slots: [{ id: "main", x: 0, y: 0, width: 1, height: "1/2" }],
+    grid: { y: "1/2", maxTiles: 3 },
+  });
+  const sources = people(3);
+  const cases: [name: string, assign: Record<string, string>, want: Record<string, string | null>][] = [
+    ["nothing assigned", {}, { main: "a1", "tile-1": "a2", "tile-2": "a3" }],
+    ["the first to a tile", { "tile-1": "a1" }, { main: "a2", "tile-1": "a1", "tile-2": "a3" }],
+    [
+      "one who is not there",
+      { "tile-1": "zz" },
+      { main: "a1", "tile-1": null, "tile-2": "a2", "tile-3": "a3" },
+    ],
+    [
+      "one without picture",
+      { "tile-2": "q9" },
+      { main: "a1", "tile-1": "a2", "tile-2": "q9", "tile-3": "a3" },
+    ],
+    [
+      "one to two tiles",
+      { "tile-1": "a3", "tile-2": "a3" },
+      { main: "a1", "tile-1": "a3", "tile-2": null, "tile-3": "a2" },
+    ],
+    ["beyond the grid", { "tile-3": "a1" }, { main: "a1", "tile-1": "a2", "tile-2": "a3" }],
+    ["beyond maxTiles", { "tile-9": "a1" }, { main: "a1", "tile-1": "a2", "tile-2": "a3" }],
+    [
+      "all locked",
+      { "tile-1": "empty", "tile-2": "empty", "tile-3": "empty" },
+      { main: "a1", "tile-1": null, "tile-2": null, "tile-3": null },
+    ],
+  ];
+  test.each(cases)("%s", (_name, assign, want) => {
+    const silent = person("q9", { hasVideo: false });
+    expect(play(both, [{ sources: [...sources, silent], assign }])).toEqual([want]);
+  });
+});
+
 describe("nobody moves who need not", () => {
   test("a new speaker and the last one change places", () => {
     const sources = people(4);
@@ -379,7 +417,12 @@ test("overlays, background and transition come along", () => {
 });
 
 test("an occupancy from another document, or from far away, does no harm", () => {
-  const occupancy = { present: "", seating: { main: "ghost", s1: "a2", zz: "a1" }, earlier: [], undone: null };
+  const occupancy = {
+    present: "",
+    seating: { main: "ghost", s1: "a2", zz: "a1" },
+    earlier: [],
+    undone: null,
+  };
   const input = { document: strip, canvas: { width: 640, height: 360 }, speaker: null, assign: {} };
   const { placements } = resolve({ ...input, sources: people(3), previous: occupancy });
   expect(who(placements)).toEqual({ main: "a1", s1: "a2", s2: "a3", s3: null });

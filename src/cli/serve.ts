@@ -12,6 +12,7 @@ import { WebServer } from "../web/server.ts";
 import { type ServeConfig, serveConfig, workerThreads } from "./config.ts";
 import { inUrl, isLoopback, type ListenAddress, listenAddress } from "./listen-address.ts";
 import { Prober } from "./prober.ts";
+import { RtmpGate, tlsOptions } from "./rtmp-gate.ts";
 import { version } from "./version.ts";
 
 /** The suffix of our modules: from source they are TypeScript, built they are not. */
@@ -87,6 +88,9 @@ async function serve(config: ServeConfig, doors: Doors): Promise<void> {
   await using service = await openService(config, doors, log);
   using metrics = new Metrics(service);
   const rpc = new Dispatcher(metrics, log);
+  await using gate = new RtmpGate(service.publishers, log);
+  if (doors.rtmp !== undefined) await gate.listen(doors.rtmp);
+  if (doors.rtmps !== undefined) await gate.listen(doors.rtmps, tlsOptions(config.tlsCert, config.tlsKey));
   await using web = await openWeb(config, doors, { service, rpc, metrics, log });
   if (config.demo && !service.has(DEMO.id ?? "")) {
     await service.run({ mix: DEMO.id, body: null }, async () => void (await service.create(DEMO)));

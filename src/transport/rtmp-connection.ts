@@ -6,6 +6,7 @@ import { RtmpChunkReader } from "../protocol/rtmp-chunk-reader.ts";
 import { RtmpChunkWriter } from "../protocol/rtmp-chunk-writer.ts";
 import { RtmpHandshake } from "../protocol/rtmp-handshake.ts";
 import { RTMP, type RtmpMessage, USER_CONTROL, u32Body, userControlBody } from "../protocol/rtmp-message.ts";
+import { SocketWriter } from "./socket-writer.ts";
 
 /** Bounds on what one RTMP peer may take of this process. */
 export interface RtmpLimits {
@@ -25,6 +26,8 @@ export interface RtmpLimits {
   readonly maxCommandBytes: number;
   /** Bytes that wait for a peer that does not read, before it is closed. */
   readonly maxWriteBytes: number;
+  /** The same in time: something is queued and not a byte of it moves. */
+  readonly stallMs: number;
 }
 
 export const RTMP_LIMITS: RtmpLimits = {
@@ -37,6 +40,7 @@ export const RTMP_LIMITS: RtmpLimits = {
   maxChunkStreams: 32,
   maxCommandBytes: 64 << 10,
   maxWriteBytes: 8 << 20,
+  stallMs: 5000,
 };
 
 /** What a connection needs besides its socket. */
@@ -78,7 +82,8 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
   readonly #limits: RtmpLimits;
   readonly #role: "client" | "server";
   readonly #reader: RtmpChunkReader;
-  readonly #writer = new RtmpChunkWriter();
+  readonly #chunks = new RtmpChunkWriter();
+  readonly #writer: SocketWriter;
   readonly #ended = Promise.withResolvers<TesseraError | undefined>();
   readonly #opened = Promise.withResolvers<boolean>();
   readonly #stop = new AbortController();
@@ -87,6 +92,7 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
   #unreadBytes = 0;
   #wake: (() => void) | undefined;
   #isClosed = false;
+  #isEnding = false;
   #reason: TesseraError | undefined;
   #heldByCaller = false;
   #deadline: { readonly atUs: Micros; readonly what: string } | undefined;
@@ -98,6 +104,7 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
 
   constructor(socket: Socket, options: RtmpConnectionOptions) {
     this.#socket = socket;
+    this.#writer = new SocketWriter(socket, options.clock);
     this.#clock = options.clock;
     this.#role = options.role;
     this.#limits = { ...RTMP_LIMITS, ...options.limits };
@@ -134,7 +141,7 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
 
   /** Bytes that wait for the kernel to take them. */
   get queuedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#writer.queuedBytes;
   }
 
   /** Closes the connection if `what` is not done in time; replaces the deadline before it. */
@@ -142,7 +149,10 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
     this.#deadline = { atUs: us(this.#clock.now() + ms(withinMs)), what };
   }
 
-  /** A publish was accepted: long messages are allowed, no deadline holds, silence and trickling are watched. */
+  /**
+   * A publish was accepted: long messages are allowed, no deadline holds, and a publisher's silence and trickling
+   * are watched; a server may well be silent.
+   */
   allowMedia(): void {
     this.#deadline = undefined;
     this.#reader.maxMessageBytes = this.#limits.maxMessageBytes;
@@ -174,7 +184,7 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
       const dynamic = 2; // RTMP 1.0 §5.4.5: limit type
       this.send(RTMP.setPeerBandwidth, 0, Buffer.concat([u32Body(WINDOW_BYTES), Buffer.from([dynamic])]), 2);
     }
-    this.#write(this.#writer.setChunkSize(CHUNK_BYTES));
+    this.#write(this.#chunks.setChunkSize(CHUNK_BYTES));
   }
 
   /** Sends a protocol control message with one number. */
@@ -199,14 +209,15 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
     chunkStreamId: number,
     timestampMs = 0,
   ): Promise<void> {
-    return this.#write(this.#writer.write({ type, timestampMs, streamId, body }, chunkStreamId));
+    return this.#write(this.#chunks.write({ type, timestampMs, streamId, body }, chunkStreamId));
   }
 
   /** Sends what is queued, then closes; gives the peer a second to take it. Idempotent. */
   async end(reason?: TesseraError): Promise<void> {
     if (this.#isClosed) return;
     this.#reason ??= reason;
-    this.#socket.end();
+    this.#isEnding = true;
+    this.#writer.end();
     this.#socket.resume(); // Else the peer's own end is never seen.
     this.deadline(END_WITHIN_MS, "the end");
     await this.closed;
@@ -296,19 +307,17 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
   }
 
   #write(bytes: Uint8Array): Promise<void> {
-    if (this.#isClosed || bytes.length === 0 || this.#socket.writableEnded) return Promise.resolve();
-    if (this.#socket.writableLength > this.#limits.maxWriteBytes) {
+    if (this.#isClosed) return Promise.resolve();
+    if (this.#writer.queuedBytes > this.#limits.maxWriteBytes) {
       void this.close(new PeerLostError("RTMP peer does not read"));
       return Promise.resolve();
     }
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#socket.write(bytes, () => resolve());
-    return promise;
+    return this.#writer.write(bytes);
   }
 
   #applyPause(): void {
     const hold = this.#heldByCaller || this.#unreadBytes > MAX_UNREAD_BYTES;
-    if (hold === this.#socket.isPaused() || this.#isClosed || this.#socket.writableEnded) return;
+    if (hold === this.#socket.isPaused() || this.#isClosed || this.#isEnding) return;
     if (hold) this.#socket.pause();
     else {
       this.#restartRate();
@@ -331,6 +340,9 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
   }
 
   #overdue(nowUs: Micros): TesseraError | undefined {
+    const { idleMs, minBytesPerSecond, stallMs } = this.#limits;
+    if (this.#writer.stalledUs() >= ms(stallMs))
+      return new PeerLostError(`RTMP peer took no byte for ${stallMs} ms`);
     if (this.#deadline !== undefined) {
       return nowUs >= this.#deadline.atUs
         ? new LimitError(`RTMP peer took too long for ${this.#deadline.what}`)
@@ -338,7 +350,6 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
     }
     const window = this.#rateWindow;
     if (window === undefined || this.#socket.isPaused()) return undefined;
-    const { idleMs, minBytesPerSecond } = this.#limits;
     const silentUs = nowUs - Math.max(window.sinceUs, this.#lastReceivedUs);
     if (silentUs >= ms(idleMs)) return new PeerLostError(`RTMP peer sent nothing for ${idleMs} ms`);
     const seconds = (nowUs - window.sinceUs) / 1e6;
@@ -353,6 +364,7 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
   #onClose(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#writer.abandon();
     this.#stop.abort();
     this.#opened.resolve(false);
     this.#ended.resolve(this.#reason);

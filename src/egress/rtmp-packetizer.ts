@@ -1,0 +1,197 @@
+import { NotSupportedError } from "../core/error.ts";
+import { toNumber } from "../core/rational.ts";
+import type { Packet } from "../media/packet.ts";
+import { buildAudioSpecificConfig } from "../protocol/aac.ts";
+import type { AmfValue } from "../protocol/amf0.ts";
+import { lengthPrefixed, splitAnnexB } from "../protocol/annexb.ts";
+import { buildAv1Config, stripTemporalDelimiters } from "../protocol/av1.ts";
+import { audioConfigTag, audioFrameTag } from "../protocol/flv-audio.ts";
+import { metadataBody } from "../protocol/flv-script.ts";
+import { videoConfigTag, videoFrameTag } from "../protocol/flv-video.ts";
+import { buildAvcConfig, H264_NAL, h264NalType } from "../protocol/h264.ts";
+import { buildHevcConfig, HEVC_NAL, hevcNalType } from "../protocol/hevc.ts";
+import { buildOpusHead } from "../protocol/opus.ts";
+import type { EgressStreams } from "./egress.ts";
+
+/** How each codec goes over RTMP: FourCC of Enhanced RTMP, undefined where the legacy form is understood by all. */
+const VIDEO: Readonly<Record<string, string | undefined>> = {
+  h264: undefined,
+  hevc: "hvc1",
+  av1: "av01",
+  vp9: "vp09",
+};
+const AUDIO: Readonly<Record<string, string | undefined>> = { aac: undefined, opus: "Opus" };
+/** CodecIDs of legacy tags (FLV 10.1 §E.4). */
+const LEGACY_ID = { h264: 7, aac: 10 } as const;
+
+/** One tag to send. */
+export interface RtmpTag {
+  readonly kind: "video" | "audio";
+  readonly body: Buffer;
+}
+
+/** A packet in FLV form: the same for every output that gets the same packet. */
+interface Converted {
+  /** On key frames that bring parameter sets. */
+  readonly config: Buffer | undefined;
+  readonly frame: Buffer;
+}
+
+/** Twenty outputs of one encoder convert each packet once. */
+const converted = new WeakMap<Packet, Converted>();
+
+/**
+ * Turns packets into FLV tags for one RTMP peer: sequence headers first and again when they change.
+ *
+ * Video comes as Annex B (H.264, HEVC), temporal units (AV1) or frames (VP9); see {@link EgressStreams}.
+ */
+export class RtmpPacketizer {
+  readonly #streams: EgressStreams;
+  #sentVideo: Buffer | undefined;
+  #sentAudio = false;
+
+  /** @throws {NotSupportedError} `ERR_NOT_SUPPORTED` if RTMP cannot carry a codec. */
+  constructor(streams: EgressStreams) {
+    this.#streams = streams;
+    const { video, audio } = streams;
+    if (video !== undefined && !(video.codec in VIDEO))
+      throw new NotSupportedError(`RTMP cannot carry ${video.codec}`);
+    if (audio !== undefined && !(audio.codec in AUDIO))
+      throw new NotSupportedError(`RTMP cannot carry ${audio.codec}`);
+  }
+
+  /** FourCCs that the peer must say it takes. */
+  get fourccs(): readonly string[] {
+    const { video, audio } = this.#streams;
+    const needed = [video && VIDEO[video.codec], audio && AUDIO[audio.codec]];
+    return needed.filter((fourcc) => fourcc !== undefined);
+  }
+
+  /** A new peer: sequence headers are due again. */
+  restart(): void {
+    this.#sentVideo = undefined;
+    this.#sentAudio = false;
+  }
+
+  /** The body of the data message that opens the stream. */
+  metadata(): Buffer {
+    const { video, audio } = this.#streams;
+    const members: Record<string, AmfValue> = { duration: 0 };
+    if (video !== undefined) {
+      members.width = video.widthPx ?? 0;
+      members.height = video.heightPx ?? 0;
+      members.framerate = toNumber(video.frameRate);
+      members.videodatarate = video.bitrateBps / 1000;
+      members.videocodecid = codecId(video.codec, VIDEO[video.codec]);
+    }
+    if (audio !== undefined) {
+      members.audiodatarate = audio.bitrateBps / 1000;
+      members.audiosamplerate = audio.sampleRate;
+      members.audiosamplesize = 16;
+      members.stereo = audio.channels > 1;
+      members.audiocodecid = codecId(audio.codec, AUDIO[audio.codec]);
+    }
+    return metadataBody({ ...members, encoder: "Tessera" });
+  }
+
+  /**
+   * The tags of a packet, sequence header first where one is due.
+   *
+   * @throws {ProtocolError} `ERR_PROTOCOL` if the encoder's parameter sets cannot be read.
+   */
+  tags(packet: Packet): RtmpTag[] {
+    return packet.kind === "video" ? this.#videoTags(packet) : this.#audioTags(packet);
+  }
+
+  #videoTags(packet: Packet): RtmpTag[] {
+    const video = this.#streams.video;
+    if (video === undefined) return [];
+    const fourcc = VIDEO[video.codec];
+    let done = converted.get(packet);
+    if (done === undefined) {
+      done = convert(video.codec, packet);
+      converted.set(packet, done);
+    }
+    const tags: RtmpTag[] = [{ kind: "video", body: done.frame }];
+    const config =
+      done.config ??
+      (this.#sentVideo === undefined ? fromExtradata(video.codec, video.extradata) : undefined);
+    if (config !== undefined && !(this.#sentVideo?.equals(config) ?? false)) {
+      this.#sentVideo = config;
+      tags.unshift({ kind: "video", body: videoConfigTag(fourcc, config) });
+    }
+    return tags;
+  }
+
+  #audioTags(packet: Packet): RtmpTag[] {
+    const audio = this.#streams.audio;
+    if (audio === undefined) return [];
+    const fourcc = AUDIO[audio.codec];
+    const tags: RtmpTag[] = [{ kind: "audio", body: audioFrameTag(fourcc, packet.data) }];
+    const changed = packet.info?.kind === "audio" ? packet.info.extradata : undefined;
+    if (this.#sentAudio && changed === undefined) return tags;
+    this.#sentAudio = true;
+    const config =
+      changed ?? audio.extradata ?? buildAudioConfig(audio.codec, audio.sampleRate, audio.channels);
+    return [{ kind: "audio", body: audioConfigTag(fourcc, config) }, ...tags];
+  }
+}
+
+const buildAudioConfig = (codec: string, sampleRate: number, channels: number): Buffer =>
+  codec === "aac" ? buildAudioSpecificConfig(sampleRate, channels) : buildOpusHead(channels);
+
+/** Enhanced RTMP v2: where a legacy id stood, metadata says the FourCC as a number. */
+const codecId = (codec: string, fourcc: string | undefined): number =>
+  fourcc === undefined
+    ? LEGACY_ID[codec as keyof typeof LEGACY_ID]
+    : Buffer.from(fourcc, "latin1").readUInt32BE(0);
+
+function convert(codec: string, packet: Packet): Converted {
+  const compositionMs = (packet.ptsUs - packet.dtsUs) / 1000;
+  const fourcc = VIDEO[codec];
+  if (codec === "av1") {
+    const parts = stripTemporalDelimiters(packet.data);
+    const config = packet.keyFrame ? buildAv1Config(packet.data) : undefined;
+    return { config, frame: videoFrameTag(fourcc, packet.keyFrame, 0, parts) };
+  }
+  if (codec === "vp9") {
+    const config = packet.keyFrame ? VP9_CONFIG : undefined;
+    return { config, frame: videoFrameTag(fourcc, packet.keyFrame, 0, [packet.data]) };
+  }
+  const units = splitAnnexB(packet.data);
+  const media = units.filter((unit) => !isParameterSet(codec, unit));
+  const config = packet.keyFrame ? fromUnits(codec, units) : undefined;
+  return { config, frame: videoFrameTag(fourcc, packet.keyFrame, compositionMs, lengthPrefixed(media)) };
+}
+
+/** vpcC as a full box: profile 0, level 3.1, 8 bits 4:2:0, unspecified colours (VP Codec ISOBMFF §2.2). */
+const VP9_CONFIG = Buffer.from([1, 0, 0, 0, 0, 31, 0x82, 2, 2, 2, 0, 0]);
+
+/** Parameter sets and delimiters, which length-prefixed streams carry apart or not at all. */
+function isParameterSet(codec: string, unit: Uint8Array): boolean {
+  if (codec === "h264") {
+    const type = h264NalType(unit);
+    return type === H264_NAL.sps || type === H264_NAL.pps || type === H264_NAL.delimiter;
+  }
+  const type = hevcNalType(unit);
+  return type >= HEVC_NAL.vps && type <= HEVC_NAL.delimiter;
+}
+
+/** Undefined if the units hold no SPS. */
+function fromUnits(codec: string, units: readonly Uint8Array[]): Buffer | undefined {
+  const of = (wanted: number, typeOf: (unit: Uint8Array) => number): Uint8Array[] =>
+    units.filter((unit) => typeOf(unit) === wanted);
+  if (codec === "h264") {
+    const sps = of(H264_NAL.sps, h264NalType);
+    return sps.length === 0 ? undefined : buildAvcConfig(sps, of(H264_NAL.pps, h264NalType));
+  }
+  const sps = of(HEVC_NAL.sps, hevcNalType);
+  if (sps.length === 0) return undefined;
+  return buildHevcConfig(of(HEVC_NAL.vps, hevcNalType), sps, of(HEVC_NAL.pps, hevcNalType));
+}
+
+function fromExtradata(codec: string, extradata: Uint8Array | undefined): Buffer | undefined {
+  if (extradata === undefined) return undefined;
+  if (codec === "av1") return buildAv1Config(extradata);
+  return codec === "vp9" ? VP9_CONFIG : fromUnits(codec, splitAnnexB(extradata));
+}

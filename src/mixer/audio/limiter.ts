@@ -7,10 +7,12 @@ export const LIMITER_DELAY_SAMPLES = 144;
 
 /** -1 dBTP, less 0.1 dB for what four times oversampling does not see. */
 const CEILING = 10 ** (-1.1 / 20);
-/** Gain reaches its target over this many samples: as long as the look-ahead leaves after the peak estimate. */
-const BOX = 134;
+/** Gain is averaged twice over this many samples: together, as long as the look-ahead leaves after the peak estimate. */
+const BOX = 66;
 /** A peak holds the gain down until both samples beside it are out. */
 const HOLD = LIMITER_DELAY_SAMPLES - TRUE_PEAK_AHEAD + 4;
+/** After this many samples that ask for nothing, nothing is left of what was asked for before. */
+const IDLE = HOLD + 2 * BOX;
 const RELEASE = 1 - Math.exp(-1 / (0.08 * SAMPLE_RATE));
 /** Peaks are looked for in pieces of this many samples, so that quiet sound costs little. */
 const PIECE = 24;
@@ -19,7 +21,7 @@ const PIECE = 24;
  * Keeps the true peak (ITU-R BS.1770-4 annex 2) of a stereo sum at or below -1 dBTP.
  *
  * Invariants: output lags by {@link LIMITER_DELAY_SAMPLES}, always, limiting or not; while nothing within reach
- * passes the ceiling the output is the input bit for bit (rounded to float); gain moves along a 3 ms line down and
+ * passes the ceiling the output is the input bit for bit (rounded to float); gain moves along a 3 ms curve down and
  * an 80 ms exponential up, the same on both channels, so the picture of the stage stands still.
  */
 export class Limiter {
@@ -29,19 +31,21 @@ export class Limiter {
   /** Sliding minimum over {@link HOLD}: gains and their sample numbers, rising from head to tail. */
   readonly #minGains = new Float64Array(HOLD + 1);
   readonly #minTimes = new Float64Array(HOLD + 1);
-  readonly #box = new Float64Array(BOX).fill(1);
+  readonly #first = new Float64Array(BOX).fill(1);
+  readonly #second = new Float64Array(BOX).fill(1);
   #head = 0;
   #tail = 0;
   #time = 0;
   #boxAt = 0;
-  #boxSum = BOX;
+  #firstSum = BOX;
+  #secondSum = BOX;
   #envelope = 1;
   /** Samples since the gain was last asked, or on its way, below 1. */
-  #idle = HOLD + BOX;
+  #idle = IDLE;
 
   /** Gain at the last output sample, 1 if it does nothing. */
   get gain(): number {
-    return this.#boxSum / BOX;
+    return this.#secondSum / BOX;
   }
 
   /** `output` gets what went in {@link LIMITER_DELAY_SAMPLES} ago, limited. Equal length, at most one tick. */
@@ -55,7 +59,7 @@ export class Limiter {
     line.set(input, past);
     const count = input.length / CHANNELS;
     const quiet = this.#look(count);
-    if (quiet && this.#idle >= HOLD + BOX) output.set(line.subarray(0, input.length));
+    if (quiet && this.#idle >= IDLE) output.set(line.subarray(0, input.length));
     else this.#reduce(output, count);
     line.copyWithin(0, input.length, input.length + past);
   }
@@ -65,12 +69,14 @@ export class Limiter {
     this.#line.set(other.#line);
     this.#minGains.set(other.#minGains);
     this.#minTimes.set(other.#minTimes);
-    this.#box.set(other.#box);
+    this.#first.set(other.#first);
+    this.#second.set(other.#second);
     this.#head = other.#head;
     this.#tail = other.#tail;
     this.#time = other.#time;
     this.#boxAt = other.#boxAt;
-    this.#boxSum = other.#boxSum;
+    this.#firstSum = other.#firstSum;
+    this.#secondSum = other.#secondSum;
     this.#envelope = other.#envelope;
     this.#idle = other.#idle;
   }
@@ -116,13 +122,23 @@ export class Limiter {
     // An exponential never arrives; it ends where nobody could tell.
     const envelope = lowest < this.#envelope ? lowest : risen > 1 - 1e-6 ? 1 : risen;
     this.#envelope = envelope;
-    this.#boxSum += envelope - (this.#box[this.#boxAt] ?? 1);
-    this.#box[this.#boxAt] = envelope;
-    this.#boxAt = this.#boxAt + 1 === BOX ? 0 : this.#boxAt + 1;
     this.#idle = envelope === 1 && wanted === 1 ? this.#idle + 1 : 0;
+    return this.#smooth(envelope);
+  }
+
+  /** Two running means in a row: the gain bends gently at both ends, and has arrived when the peak comes out. */
+  #smooth(envelope: number): number {
+    const at = this.#boxAt;
+    this.#firstSum += envelope - (this.#first[at] ?? 1);
+    this.#first[at] = envelope;
     // Sums of fractions leave a rest; once all are 1 again, so is their mean.
-    if (this.#idle >= BOX) this.#boxSum = BOX;
-    return this.#boxSum / BOX;
+    if (this.#idle >= BOX) this.#firstSum = BOX;
+    const mean = this.#firstSum / BOX;
+    this.#secondSum += mean - (this.#second[at] ?? 1);
+    this.#second[at] = mean;
+    if (this.#idle >= 2 * BOX) this.#secondSum = BOX;
+    this.#boxAt = at + 1 === BOX ? 0 : at + 1;
+    return this.#secondSum / BOX;
   }
 
   #slideMinimum(wanted: number): number {

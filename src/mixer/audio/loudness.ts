@@ -1,6 +1,6 @@
 import { CHANNELS, SAMPLE_RATE, TICK_SAMPLES } from "../../media/frame.ts";
 import { toDb } from "./level-meter.ts";
-import { peakAfter, samplePeak, TRUE_PEAK_AHEAD, TRUE_PEAK_BEHIND } from "./true-peak.ts";
+import { channelPeakAfter, samplePeak, TRUE_PEAK_AHEAD, TRUE_PEAK_BEHIND } from "./true-peak.ts";
 
 /** Energy is summed over this many samples: 100 ms, the hop of BS.1770 gating blocks. */
 const STEP = SAMPLE_RATE / 10;
@@ -24,14 +24,13 @@ const SHELF = {
 };
 const HIGH_PASS = { a1: -1.99004745483398, a2: 0.99007225036621 };
 
-/** The true peak is looked for in pieces of this many samples. */
-const PIECE = 24;
 /**
  * Sound whose samples all stay this far below the greatest true peak so far is taken not to pass it: enough for any
  * tone up to a quarter of the sampling rate, with reserve, and it saves nearly all of the work.
  */
-const HEADROOM = 1.6;
-const REACH = TRUE_PEAK_BEHIND + TRUE_PEAK_AHEAD;
+const HEADROOM = 1.5;
+/** What is kept of the last block: one sample more than an estimate needs. */
+const REACH = TRUE_PEAK_BEHIND + TRUE_PEAK_AHEAD + 1;
 
 /** Mean square of K-weighted sound, summed over channels, to LUFS; -Infinity at silence. */
 export const toLufs = (energy: number): number => -0.691 + 10 * Math.log10(energy);
@@ -178,14 +177,16 @@ export class LoudnessMeter {
     recent.copyWithin(0, pcm.length, pcm.length + REACH * CHANNELS);
   }
 
+  /** Looks on both sides of each sample that is greater than its neighbours: there the peaks between samples are. */
   #searchPeak(count: number): void {
     const recent = this.#recent;
-    for (let at = 0; at < count; at += PIECE) {
-      const to = Math.min(count, at + PIECE);
-      if (samplePeak(recent, at * CHANNELS, (to + REACH) * CHANNELS) * HEADROOM <= this.#truePeak) continue;
-      for (let i = at; i < to; i++) {
-        this.#truePeak = Math.max(this.#truePeak, peakAfter(recent, i + TRUE_PEAK_BEHIND));
-      }
+    const start = (TRUE_PEAK_BEHIND + 1) * CHANNELS;
+    for (let i = start; i < start + count * CHANNELS; i++) {
+      const here = Math.abs(recent[i] ?? 0);
+      if (here * HEADROOM <= this.#truePeak) continue;
+      if (here < Math.abs(recent[i - CHANNELS] ?? 0) || here < Math.abs(recent[i + CHANNELS] ?? 0)) continue;
+      const peak = Math.max(channelPeakAfter(recent, i - CHANNELS), channelPeakAfter(recent, i));
+      if (peak > this.#truePeak) this.#truePeak = peak;
     }
   }
 }

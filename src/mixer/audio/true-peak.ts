@@ -1,7 +1,9 @@
 import { CHANNELS } from "../../media/frame.ts";
 
-/** Taps per phase; the estimate between samples i and i+1 reads from i-5 to i+6. */
-const TAPS = 12;
+/** Taps per phase: flat within 0.1 dB to 20 kHz, where the 12 of BS.1770 are to 18 kHz. */
+const TAPS = 16;
+/** Of the Kaiser window. */
+const BETA = 4;
 /** Samples that must be known after sample i for {@link peakAfter}. */
 export const TRUE_PEAK_AHEAD: number = TAPS / 2;
 /** Samples that must be known before sample i for {@link peakAfter}. */
@@ -21,10 +23,11 @@ export const TRUE_PEAK_BOUND: number = bound;
  */
 export function peakAfter(values: Float32Array, index: number): number {
   const at = index * CHANNELS;
-  return Math.max(channelPeak(values, at), channelPeak(values, at + 1));
+  return Math.max(channelPeakAfter(values, at), channelPeakAfter(values, at + 1));
 }
 
-function channelPeak(values: Float32Array, at: number): number {
+/** {@link peakAfter} for one channel; `at` is the position in the interleaved values. */
+export function channelPeakAfter(values: Float32Array, at: number): number {
   let [even, odd, middle] = [0, 0, 0];
   let before = at - TRUE_PEAK_BEHIND * CHANNELS;
   let after = at + TRUE_PEAK_AHEAD * CHANNELS;
@@ -70,8 +73,22 @@ function interpolator(): {
 function row(fraction: number): Float64Array {
   const taps = Float64Array.from({ length: TAPS }, (_, t) => {
     const x = t - TRUE_PEAK_BEHIND - fraction;
-    return (Math.sin(Math.PI * x) / (Math.PI * x)) * Math.cos((Math.PI * x) / (TAPS + 1)) ** 2;
+    return (Math.sin(Math.PI * x) / (Math.PI * x)) * kaiser((2 * x) / (TAPS + 1));
   });
   const total = taps.reduce((sum, tap) => sum + tap, 0);
   return taps.map((tap) => tap / total);
+}
+
+function kaiser(x: number): number {
+  return bessel(BETA * Math.sqrt(Math.max(0, 1 - x * x))) / bessel(BETA);
+}
+
+/** Modified Bessel function of the first kind and order 0. */
+function bessel(x: number): number {
+  let [sum, term] = [1, 1];
+  for (let k = 1; k < 40; k++) {
+    term *= (x / (2 * k)) ** 2;
+    sum += term;
+  }
+  return sum;
 }

@@ -17,6 +17,12 @@ export function noise(samples: number, amplitude = 0.5, seed = 1): Float32Array 
   return Float32Array.from({ length: samples * 2 }, () => amplitude * (2 * random() - 1));
 }
 
+/** Noise without what lies near half the rate, as everything that was ever through a codec. */
+export function softNoise(samples: number, amplitude = 0.5, seed = 1): Float32Array {
+  const white = noise(samples, amplitude, seed);
+  return white.map((x, i) => 0.25 * (white[i - 4] ?? 0) + 0.5 * (white[i - 2] ?? 0) + 0.25 * x);
+}
+
 /** Numbers in [0, 1) that depend on `seed` alone. */
 export function generator(seed: number): () => number {
   let state = seed >>> 0;

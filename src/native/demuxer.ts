@@ -233,6 +233,8 @@ export class Demuxer implements AsyncDisposable {
 
 function dictionaryOf({ protocols, formats, extra }: DemuxerOptions): ReturnType<typeof options> {
   return options({
+    // AVI gives pictures that others refer to no presentation stamp; FFmpeg finds it at the next one of their kind.
+    fflags: "+genpts",
     ...extra,
     protocol_whitelist: protocols.join(","),
     format_whitelist: formats.join(","),

@@ -105,7 +105,9 @@ export function deviceTable(device: DeviceReport): string {
   if (!opened) return `${heading}\n  absent: ${reason?.message ?? "unknown"}\n\n`;
   const rows = stages.map(row);
   const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
-  const lines = rows.map((cells) => `  ${cells.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join("  ")}`);
+  const lines = rows.map(
+    (cells) => `  ${cells.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join("  ")}`,
+  );
   return `${[heading, ...lines.map((line) => line.trimEnd())].join("\n")}\n\n`;
 }
 

@@ -1,10 +1,12 @@
 import { getFFmpegInfo } from "node-av";
 import type { StageReport } from "../core/probe-report.ts";
 import { LibavLog, type OpenDevice, openDevice } from "./device.ts";
+import { ProbeBed, type Proof } from "./probe-bed.ts";
+import { tryDecode, tryEncode } from "./probe-codecs.ts";
+import { tryCompose, tryScale, tryTransfer } from "./probe-graphs.ts";
 import { type ProbeJob, type ProbeMessage, planStages, type StagePlan } from "./probe-message.ts";
 import { AbsentError, reasonOf } from "./probe-reason.ts";
 import { tryDecodeSound, tryEncodeSound } from "./probe-sound.ts";
-import { ProbeStages, type Proof } from "./probe-stages.ts";
 import type { AudioCodec, VideoCodec } from "./profile.ts";
 
 /**
@@ -41,32 +43,27 @@ async function run(job: ProbeJob): Promise<void> {
 }
 
 async function tryAll(job: ProbeJob, device: OpenDevice | undefined, log: LibavLog): Promise<void> {
-  const stages = new ProbeStages(job.profile, job.cpu, device);
+  const bed = new ProbeBed(job.profile, job.cpu, device);
   const plans = planStages(job.profile);
-  let lost = job.skip.includes("transfer:video");
+  let lost = job.isTransferLost;
   for (const plan of plans.filter(({ key }) => !job.skip.includes(key))) {
-    // On disk before it is tried: the parent must know what killed us.
+    // Sent before it is tried: the parent must know what killed us.
     await tell({ type: "start", key: plan.key });
     const report = lost
       ? absent(plan, new AbsentError("not-tried", "pictures do not survive the way there and back"))
-      : await tryStage(plan, job, stages, log);
+      : await tryStage(plan, bed, log);
     if (plan.stage === "transfer" && !report.available) lost = true;
     await tell({ type: "stage", key: plan.key, report });
   }
 }
 
 /** The first way that proves itself; if none does, why the first did not. */
-async function tryStage(
-  plan: StagePlan,
-  job: ProbeJob,
-  stages: ProbeStages,
-  log: LibavLog,
-): Promise<StageReport> {
+async function tryStage(plan: StagePlan, bed: ProbeBed, log: LibavLog): Promise<StageReport> {
   let failure: StageReport | undefined;
   for (const index of plan.ways.keys()) {
     await log.take();
     try {
-      return { ...describe(plan), ...prove(plan, index, job, stages), available: true };
+      return { ...describe(plan), ...prove(plan, index, bed), available: true };
     } catch (error) {
       failure ??= absent(plan, error, (await log.take()).firstError);
     }
@@ -74,17 +71,17 @@ async function tryStage(
   return failure ?? absent(plan, new AbsentError("not-tried", "the profile names no way"));
 }
 
-function prove(plan: StagePlan, index: number, { profile }: ProbeJob, stages: ProbeStages): Proof {
+function prove(plan: StagePlan, index: number, bed: ProbeBed): Proof {
   const { stage, media, codec } = plan;
-  if (stage === "transfer") return stages.transfer();
-  if (stage === "scale") return stages.scale(index);
-  if (stage === "compose") return stages.compose(index);
+  if (stage === "transfer") return tryTransfer(bed);
+  if (stage === "scale") return tryScale(bed, index);
+  if (stage === "compose") return tryCompose(bed, index);
   if (media === "audio") {
-    return (stage === "encode" ? tryEncodeSound : tryDecodeSound)(profile, codec as AudioCodec, index);
+    return (stage === "encode" ? tryEncodeSound : tryDecodeSound)(bed.profile, codec as AudioCodec, index);
   }
   return stage === "encode"
-    ? stages.encode(codec as VideoCodec, index)
-    : stages.decode(codec as VideoCodec, index);
+    ? tryEncode(bed, codec as VideoCodec, index)
+    : tryDecode(bed, codec as VideoCodec, index);
 }
 
 const describe = ({ stage, media, codec, ways }: StagePlan): Omit<StageReport, "available"> => ({

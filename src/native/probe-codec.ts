@@ -26,12 +26,12 @@ export interface SoundShape {
 
 /** A short encoded clip: its packets in decode order and what decoders need besides. Owns the packets. */
 export class Stream implements Disposable {
-  readonly packets: readonly Packet[];
+  readonly packets: Packet[];
   readonly extraData: Buffer | null;
   /** What a decoder cannot find in the packets themselves, for sound. */
   readonly sound: SoundShape | undefined;
 
-  constructor(packets: readonly Packet[], extraData: Buffer | null, sound?: SoundShape) {
+  constructor(packets: Packet[], extraData: Buffer | null, sound?: SoundShape) {
     this.packets = packets;
     this.extraData = extraData;
     this.sound = sound;

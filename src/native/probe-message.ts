@@ -9,6 +9,8 @@ export interface ProbeJob {
   readonly device: string | undefined;
   /** Keys of stages that an earlier child did, or died of. */
   readonly skip: readonly string[];
+  /** An earlier child found, by its death perhaps, that pictures do not come back from the device. */
+  readonly isTransferLost: boolean;
 }
 
 /** What a probing child tells: `opened` or `absent`, then a `start` and a `stage` for each stage, then `done`. */
@@ -33,6 +35,9 @@ export interface StagePlan {
   /** FFmpeg's names of what will be tried, best first; how many there are is how many ways there are. */
   readonly ways: readonly string[];
 }
+
+/** The key of the stage that all others on a device stand on. */
+export const TRANSFER = "transfer:video";
 
 /** Every stage of a profile, in the order in which they are tried: what others need comes first. */
 export function planStages(profile: Profile): readonly StagePlan[] {

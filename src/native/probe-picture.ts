@@ -2,6 +2,7 @@ import type { Frame, HardwareDeviceContext } from "node-av";
 import { AV_PICTURE_TYPE_NONE, AV_PIX_FMT_YUV420P, avGetPixFmtName } from "node-av";
 import { assert, DeviceError } from "../core/error.ts";
 import { DeviceGraph, type GraphInput } from "./device-graph.ts";
+import { AbsentError } from "./probe-reason.ts";
 import type { GraphCanvas, GraphPlacement } from "./profile-template.ts";
 
 export const PROBE_WIDTH = 1280;
@@ -12,9 +13,9 @@ const CLIP_FRAMES = 10;
 const EXACT_DB = 100;
 
 /**
- * The least PSNR, in dB, of the worst plane against the CPU's picture. Measured here: scalers with other kernels come
- * to 41 and more (nearest neighbour 38), libplacebo's composition to 43; one tile of four off by two pixels is 37, full
- * range for limited 28, a flip 21 and less.
+ * The least PSNR of luma against the CPU's picture, in dB; chroma may be 4 less. Measured here: scalers with other
+ * kernels come to 41 and more (nearest neighbour 38), compositions to 47 and 61; one tile of four off by two pixels is
+ * 37, full range for limited 28, a flip 21 and less.
  */
 export const TOLERANCE_DB: Readonly<Record<"transfer" | "decode" | "scale" | "compose" | "encode", number>> =
   {
@@ -96,21 +97,35 @@ export function pullOne(graph: DeviceGraph): Frame {
   return frame;
 }
 
-/** PSNR of the worst plane of two pictures in memory, at most 100. @throws {DeviceError} if their sizes differ. */
-export function psnrDb(made: Frame, wanted: Frame): number {
-  if (made.width !== wanted.width || made.height !== wanted.height)
-    throw new DeviceError(`made ${made.width}x${made.height}, not ${wanted.width}x${wanted.height}`);
+/** How near a picture is to another: PSNR of luma, and of the worse chroma plane, in dB, at most 100. */
+export interface Match {
+  readonly lumaDb: number;
+  readonly chromaDb: number;
+}
+
+/** Compares two pictures in memory. @throws {AbsentError} `mismatch` if their sizes differ. */
+export function matchOf(made: Frame, wanted: Frame): Match {
+  if (made.width !== wanted.width || made.height !== wanted.height) {
+    const sizes = `${made.width}x${made.height}, not ${wanted.width}x${wanted.height}`;
+    throw new AbsentError("mismatch", `made ${sizes}`);
+  }
   const stamps = [made.pts, wanted.pts] as const;
   [made.pts, wanted.pts] = [0n, 0n];
   using result = runOnce("[in0]format=yuv420p[a];[in1]format=yuv420p[b];[a][b]psnr[out]", [made, wanted]);
   [made.pts, wanted.pts] = stamps;
-  const {
-    "lavfi.psnr.psnr.y": y,
-    "lavfi.psnr.psnr.u": u,
-    "lavfi.psnr.psnr.v": v,
-  } = result.getMetadata().getAll();
-  return Math.min(EXACT_DB, ...[y, u, v].map((text) => (text === "inf" ? EXACT_DB : Number(text ?? 0))));
+  const values = result.getMetadata().getAll();
+  const [y = 0, u = 0, v = 0] = ["y", "u", "v"].map((plane) => {
+    const text = values[`lavfi.psnr.psnr.${plane}`];
+    return text === "inf" ? EXACT_DB : Math.min(EXACT_DB, Number(text ?? 0));
+  });
+  return { lumaDb: y, chromaDb: Math.min(u, v) };
 }
+
+/** Plane by plane the worse of two. */
+export const worse = (a: Match, b: Match): Match => ({
+  lumaDb: Math.min(a.lumaDb, b.lumaDb),
+  chromaDb: Math.min(a.chromaDb, b.chromaDb),
+});
 
 /** The CPU's own scaling, by zimg, that every scaler here is held against. */
 export const referenceScale = (frame: Frame, width: number, height: number): Frame =>

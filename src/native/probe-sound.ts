@@ -1,8 +1,8 @@
 import { AV_SAMPLE_FMT_FLTP, avGetSampleFmtName, type Frame, type Packet } from "node-av";
 import { DeviceGraph } from "./device-graph.ts";
+import type { Proof } from "./probe-bed.ts";
 import { findEncoder, ProbeDecoder, ProbeEncoder, Stream } from "./probe-codec.ts";
 import { AbsentError } from "./probe-reason.ts";
-import type { Proof } from "./probe-stages.ts";
 import type { AudioCodec, Profile, Sound } from "./profile.ts";
 
 const TONE_HZ = 997;

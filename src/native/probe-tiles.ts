@@ -3,14 +3,10 @@ import { AVERROR_EINVAL, SoftwareScaleContext, SWS_BICUBIC } from "node-av";
 import { succeed } from "./libav.ts";
 import { Picture, Stamp } from "./picture.ts";
 import { emptyCanvas } from "./probe-picture.ts";
-import type { GraphCanvas, GraphPlacement } from "./profile-template.ts";
+import type { GraphPlacement } from "./profile-template.ts";
 
 /** Composes once the way the mixer does on the CPU: each source into a tile of its own, each tile into the canvas. */
-export function composeTiles(
-  sources: readonly Frame[],
-  _canvas: GraphCanvas,
-  placements: readonly GraphPlacement[],
-): Frame {
+export function composeTiles(sources: readonly Frame[], placements: readonly GraphPlacement[]): Frame {
   const canvas = Picture.adopt(emptyCanvas());
   canvas.makeWritable();
   for (const [index, { x, y, width, height }] of placements.entries()) {

@@ -6,7 +6,7 @@ import type { AbsentReason, DeviceReport, ProbeReport, StageReport } from "../co
 import { ms } from "../core/time.ts";
 import { LiveClock, sleep } from "../media/clock.ts";
 import { listDevices } from "./device-list.ts";
-import { type ProbeMessage, planStages, type StagePlan } from "./probe-message.ts";
+import { type ProbeJob, type ProbeMessage, planStages, type StagePlan, TRANSFER } from "./probe-message.ts";
 import { clip } from "./probe-reason.ts";
 import { loadProfiles, type Profile } from "./profile.ts";
 
@@ -123,13 +123,14 @@ class DeviceProbe {
     const onAbort = (): void => ended.resolve(undefined);
     this.#options.signal?.addEventListener("abort", onAbort, { once: true });
     child.on("error", (error) => ended.resolve({ kind: "crashed", message: clip(error.message) }));
-    child.on("exit", (code, signal) => ended.resolve(deathOf(code, signal, complaint())));
+    // Not `exit`: what it wrote last may still be in the pipe then.
+    child.on("close", (code, signal) => ended.resolve(deathOf(code, signal, complaint())));
     child.on("message", (message: ProbeMessage) => {
       watch.restart();
       if (this.#hear(message)) ended.resolve(undefined);
     });
-    const skip = [...this.#reports.keys()];
-    child.send({ profile: this.#profile, cpu: this.#cpu, device: this.#device, skip }, () => undefined);
+    // A child that is gone already says so by its exit.
+    child.send(this.#job(), () => undefined);
     try {
       return await ended.promise;
     } finally {
@@ -137,6 +138,12 @@ class DeviceProbe {
       this.#options.signal?.removeEventListener("abort", onAbort);
       await kill(child);
     }
+  }
+
+  #job(): ProbeJob {
+    const isTransferLost = this.#reports.get(TRANSFER)?.available === false;
+    const skip = [...this.#reports.keys()];
+    return { profile: this.#profile, cpu: this.#cpu, device: this.#device, skip, isTransferLost };
   }
 
   /** Returns whether that was the last word. */

@@ -186,7 +186,8 @@ export class Recording implements Egress {
   }
 
   #begin(first: Packet): void {
-    const part = new Part(this.#container, this.#streams, first);
+    const lengthS = this.#segmentUs === undefined ? undefined : this.#segmentUs / 1e6;
+    const part = new Part(this.#container, this.#streams, first, lengthS);
     this.#end();
     this.#splitWanted = false;
     this.#part = part;

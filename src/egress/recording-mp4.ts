@@ -1,12 +1,12 @@
 import { ascii, box, join, u16, u32, u64 } from "./recording-bytes.ts";
-import { type Container, type Patch, ThinningIndex, type Written } from "./recording-container.ts";
+import type { Container, IndexEntry, Patch, Written } from "./recording-container.ts";
 import { sampleEntry } from "./recording-mp4-entry.ts";
 import type { Sample, Track } from "./recording-track.ts";
 
-/** Room for the index, in fragments: 16 KiB, whatever the length of the recording. */
-const INDEX_CAPACITY = 1360;
-const INDEX_BYTES = 40 + 12 * INDEX_CAPACITY;
 const MEHD_BYTES = 20;
+/** Bytes of an index, and of each fragment in it. */
+const SIDX_BYTES = 40;
+const REFERENCE_BYTES = 12;
 /** ISO/IEC 14496-12 §8.6.4.3: depends on nothing, or is not a sync sample and depends on others. */
 const SYNC_FLAGS = 0x0200_0000;
 const NON_SYNC_FLAGS = 0x0101_0000;
@@ -21,37 +21,45 @@ const fullBox = (type: string, version: number, flags: number, ...parts: readonl
  * lists.
  *
  * Two boxes of padding wait for the end: one in mvex becomes `mehd` (the duration), one before the first fragment
- * becomes `sidx` (the index, §8.16.3). So a cleanly closed file opens without a scan of its fragments, and one that
- * lost its writer is the same file without those two.
+ * becomes `sidx` (the index, §8.16.3), which spares players a scan of all fragments. A file that lost its writer is the
+ * same without the two.
+ *
+ * The index is left out where a fragment begins without a key frame. One that names each fragment sends FFmpeg 8, and
+ * with it Chromium, to pictures that cannot be decoded; one that names key frames only makes it skip the fragments
+ * between them after a seek (both measured with AV1 and VP9).
  */
 export class Mp4 implements Container {
   readonly header: Uint8Array;
   readonly #tracks: readonly Track[];
   readonly #main: Track;
-  readonly #index = new ThinningIndex(INDEX_CAPACITY);
+  readonly #indexBytes: number;
   readonly #mehdOffset: number;
   readonly #indexOffset: number;
+  #index: IndexEntry[] = [];
   #length: number;
   #sequence = 0;
 
-  /** @param tracks at least one; the first rules the index. */
-  constructor(tracks: readonly [Track, ...Track[]]) {
+  /**
+   * @param tracks at least one; the first rules the index.
+   * @param indexCapacity fragments that there is room for in the index, 12 bytes each; with more there is none.
+   */
+  constructor(tracks: readonly [Track, ...Track[]], indexCapacity: number) {
     this.#tracks = tracks;
     this.#main = tracks[0];
+    this.#indexBytes = 8 + SIDX_BYTES + REFERENCE_BYTES * Math.min(65_535, indexCapacity);
     const ftyp = box("ftyp", ascii("iso6"), u32(512), ascii("iso6isommp41"));
     const traks = this.#tracks.map(trak);
     const moovHead = join(mvhd(this.#main.scale.timescale, this.#tracks.length), ...traks);
     const mvex = box("mvex", free(MEHD_BYTES), ...this.#tracks.map(trex));
     this.#mehdOffset = ftyp.length + 8 + moovHead.length + 8;
     this.#indexOffset = ftyp.length + 8 + moovHead.length + mvex.length;
-    this.header = join(ftyp, box("moov", moovHead, mvex), free(INDEX_BYTES));
+    this.header = join(ftyp, box("moov", moovHead, mvex), free(this.#indexBytes));
     this.#length = this.header.length;
   }
 
   fragment(samples: readonly Sample[]): Uint8Array {
     const [first] = samples.filter((sample) => sample.track === this.#main);
-    if (first !== undefined)
-      this.#index.add({ pts: first.pts, offset: this.#length, keyFrame: first.keyFrame });
+    this.#index.push({ pts: first?.pts ?? 0, offset: this.#length, keyFrame: first?.keyFrame ?? false });
     this.#sequence += 1;
     const bytes = fragmentBytes(this.#sequence, samples, this.#tracks);
     this.#length += bytes.length;
@@ -68,26 +76,22 @@ export class Mp4 implements Container {
     if (sidx === undefined) return [mehd];
     // The index ends where the first fragment begins, or FFmpeg 8 and Chromium read the whole file in spite of it. The
     // padding before it shrinks last, so that half of this leaves what was there.
-    const padding = INDEX_BYTES - sidx.length;
+    const padding = this.#indexBytes - sidx.length;
     const index = { offset: this.#indexOffset + padding, bytes: sidx };
     return [mehd, index, { offset: this.#indexOffset, bytes: u32(padding) }];
   }
 
-  /** The index; undefined if a stretch is too long for its fields. */
+  /** One row per fragment in the first `length` bytes; undefined if there is no room for them or no use in them. */
   #sidx(length: number, end: number): Uint8Array | undefined {
-    const entries = this.#index.within(length);
-    const references = entries.map((entry, index) => {
+    const entries = this.#index.filter((entry) => entry.offset < length);
+    const size = SIDX_BYTES + REFERENCE_BYTES * entries.length;
+    if (entries.length === 0 || entries.some(({ keyFrame }) => !keyFrame) || size + 8 > this.#indexBytes)
+      return undefined;
+    const rows = entries.map((entry, index) => {
       const next = entries[index + 1] ?? { offset: length, pts: end };
-      return {
-        size: next.offset - entry.offset,
-        duration: Math.max(0, next.pts - entry.pts),
-        sap: entry.keyFrame,
-      };
+      return u32(next.offset - entry.offset, Math.max(0, next.pts - entry.pts), 0x9000_0000);
     });
-    const fits = references.every(({ size, duration }) => size < 2 ** 31 && duration < 2 ** 32);
-    if (entries[0] === undefined || !fits) return undefined;
-    const rows = references.map(({ size, duration, sap }) => u32(size, duration, sap ? 0x9000_0000 : 0));
-    const fields = [u32(this.#main.id, this.#main.scale.timescale), u64(entries[0].pts), u64(0)];
+    const fields = [u32(this.#main.id, this.#main.scale.timescale), u64(0), u64(0)];
     return fullBox("sidx", 1, 0, ...fields, u16(0, rows.length), ...rows);
   }
 }

@@ -13,6 +13,9 @@ const MAX_SOUND_ALONE_S = 1.5;
 /** A key frame begins a new fragment unless the open one is shorter than this. */
 const MIN_FRAGMENT_S = 0.5;
 
+/** A part that is not to be split has room for an index of this length, 65 KiB. */
+const USUAL_LENGTH_S = 5000;
+
 /** Bytes for one write, and what is lost with them. */
 export interface Fragment {
   readonly bytes: Uint8Array;
@@ -42,13 +45,14 @@ export class Part {
 
   /**
    * @param first the packet that is pushed next: its stamp becomes 0.
+   * @param segmentS about how long it will be: an MP4 keeps room for an index of that length.
    * @throws {MediaInvalidError} `ERR_MEDIA_INVALID` if it is not known how to decode the streams.
    */
-  constructor(kind: ContainerKind, streams: EgressStreams, first: Packet) {
+  constructor(kind: ContainerKind, streams: EgressStreams, first: Packet, segmentS = USUAL_LENGTH_S) {
     const [main, ...rest] = tracksOf(streams, first);
     if (main === undefined) throw new TypeError("a part needs a stream");
     const tracks: readonly [Track, ...Track[]] = [main, ...rest];
-    this.#container = kind === "mp4" ? new Mp4(tracks) : new Mkv(tracks);
+    this.#container = kind === "mp4" ? new Mp4(tracks, Math.ceil(segmentS * 1.1) + 60) : new Mkv(tracks);
     this.#video = tracks.find((track) => track.info.kind === "video");
     this.#audio = tracks.find((track) => track.info.kind === "audio");
     this.#firstPts = first.ptsUs;

@@ -160,8 +160,26 @@ describe("a whole recording", () => {
     }
   });
 
-  test("an hour opens in Chromium from its index, not from a scan", async () => {
-    const media = encodeMedia({ frames: 1800, gop: 60 });
+  test.each(["mp4", "mkv"])("%s: Chromium finds its place in any codec", async (extension) => {
+    for (const [video, gop] of [
+      ["vp9", 60],
+      ["vp9", 30],
+      ["av1", 60],
+      ["av1", 30],
+      ["h264", 30],
+    ] as const) {
+      const path = await record(
+        `seek-${video}-${gop}.${extension}`,
+        encodeMedia({ video, gop, frames: 300 }),
+      );
+      const played = await chromium(path);
+      expect(played, `${video} ${gop}`).toMatchObject({ videoWidth: 160 });
+      expect(played.soughtS).toBeCloseTo(played.duration - 0.5, 1);
+    }
+  });
+
+  test("an hour with a key frame each second opens in Chromium from its index, not from a scan", async () => {
+    const media = encodeMedia({ frames: 1800, gop: 30, audio: "opus", video: "vp9" });
     const path = join(folder, "hour.mp4");
     const { recording } = begin(path, media);
     for (let minute = 0; minute < 60; minute++) {

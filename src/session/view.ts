@@ -15,6 +15,12 @@ import type { Cards } from "./cards.ts";
 import type { VideoEncode } from "./encodes.ts";
 import type { Source } from "./source.ts";
 
+/**
+ * Stamps miss their own grid by up to half a millisecond. A source of twice the view's rate has every second picture
+ * right between two ticks: without a margin, rounding would throw it to one or the other.
+ */
+const GRID_MARGIN_US = 1000;
+
 /** What a view reads of its mix at each tick. */
 export interface ViewContext {
   readonly sources: ReadonlyMap<string, Source>;
@@ -261,7 +267,8 @@ export class View {
       const source = placement.source === null ? undefined : this.#context.sources.get(placement.source);
       if (source === undefined) continue;
       const trimUs = source.spec.video.delayMs * 1000;
-      const queued = source.picture.queue.select(this.id, at + half - source.timeline.shiftUs - trimUs);
+      const beforeUs = at + half - GRID_MARGIN_US - source.timeline.shiftUs - trimUs;
+      const queued = source.picture.queue.select(this.id, beforeUs);
       if (queued === undefined || !source.hasPicture) {
         if (placement.fallback !== "hide")
           layers.push(await this.#context.cards.card(source, placement, this.#context.virtual));

@@ -6,19 +6,16 @@ import { toDb } from "./level-meter.ts";
 import { LIMITER_DELAY_SAMPLES } from "./limiter.ts";
 import { LoudnessMeter } from "./loudness.ts";
 import { LoudnessLeveller } from "./loudness-leveller.ts";
-import {
-  add,
-  SharedSum,
-  type Sum,
-  type SumInput,
-  SumMatrix,
-  SumOnly,
-  type SumRequest,
-  SumWithout,
-} from "./mix-sum.ts";
+import { add, SharedSum, type Sum, type SumInput, type SumRequest } from "./mix-sum.ts";
 import { MixedSource, type SourceSettings } from "./mixed-source.ts";
-import type { PlayoutStats } from "./playout-buffer.ts";
 import { SpeakerSelection } from "./speaker-selection.ts";
+import { keyOf, type SumHandle, SumRegistry } from "./sum-registry.ts";
+import type { Loudness, MixSound, SourceSound, TickSound } from "./tick-sound.ts";
+
+export type { SumRequest } from "./mix-sum.ts";
+export type { SourceSettings } from "./mixed-source.ts";
+export type { SumHandle } from "./sum-registry.ts";
+export type { Loudness, MixSound, SourceSound, TickSound } from "./tick-sound.ts";
 
 /** Length of one tick. */
 export const TICK_US: Micros = ms(20);
@@ -36,80 +33,6 @@ export interface AudioMixerOptions {
   readonly maxSpeakers: number;
   /** Target of the loudness leveller in LUFS; absent leaves levels alone. */
   readonly loudness?: number | undefined;
-}
-
-/** A sum that somebody wants. Its owner disposes it; the sum is computed as long as one handle is open. */
-export interface SumHandle extends Disposable {
-  /** Equal for equal requests. */
-  readonly key: string;
-  /** This tick's sound, 48 kHz interleaved stereo; the mixer's array, valid until its next tick. Silent before the first. */
-  readonly pcm: Float32Array;
-  /** True if {@link pcm} is the shared mix bit for bit: an encode of the shared mix serves this one too. */
-  readonly shared: boolean;
-}
-
-/** What one tick sounds like. The mixer's own object: everything in it is valid until the next tick. */
-export interface TickSound {
-  readonly index: number;
-  /** What everyone hears who is not among the mixed: 48 kHz interleaved stereo, 20 ms. */
-  readonly mix: Float32Array;
-  /** Ids of who is mixed, sorted; the same array as long as it does not change. */
-  readonly speakers: readonly string[];
-  /** Who speaks, or null if nobody does. */
-  readonly speaker: string | null;
-  /** How many are mixed: with the shared mix, the number of distinct sounds for participants. */
-  readonly talkers: number;
-  /**
-   * The mix without a source; `mix` itself while that source is not mixed.
-   *
-   * @throws {NotFoundError} `ERR_NOT_FOUND` if it differs from the mix and nobody {@link AudioMixer.want}ed it.
-   */
-  without(id: string): Float32Array;
-  /** True if {@link without} of this id is the shared mix. */
-  isShared(id: string): boolean;
-  /** That source alone. @throws {NotFoundError} `ERR_NOT_FOUND` if nobody {@link AudioMixer.want}ed it. */
-  only(id: string): Float32Array;
-  /** The mix with gains of its own. @throws {NotFoundError} `ERR_NOT_FOUND` if nobody {@link AudioMixer.want}ed it. */
-  matrix(gains: Readonly<Record<string, number>>): Float32Array;
-}
-
-/** Loudness after ITU-R BS.1770-4, in LUFS; -Infinity while there was none. */
-export interface Loudness {
-  readonly momentary: number;
-  readonly shortTerm: number;
-  readonly integrated: number;
-}
-
-/** How one source sounds, before its gain and mute. */
-export interface SourceSound {
-  readonly speaking: boolean;
-  readonly mixed: boolean;
-  /** RFC 6464 §3: -dBov of the last tick, 0 to 127. */
-  readonly levelDbov: number;
-  /** Of the last tick, relative to full scale. */
-  readonly rmsDb: number;
-  readonly peakDb: number;
-  readonly lufs: Loudness;
-  /** Greatest so far, in dBTP. */
-  readonly truePeakDb: number;
-  readonly playout: PlayoutStats;
-}
-
-/** How the shared mix sounds. */
-export interface MixSound {
-  readonly lufs: Loudness;
-  /** Greatest so far, in dBTP. */
-  readonly truePeakDb: number;
-  /** What the limiter takes away at this moment, 0 or less. */
-  readonly limiterGainDb: number;
-  readonly levellerGainDb: number;
-  /** Distinct sums that somebody wants. */
-  readonly sums: number;
-}
-
-interface Wanted {
-  readonly sum: Sum;
-  users: number;
 }
 
 /**
@@ -137,8 +60,8 @@ export class AudioMixer implements Disposable {
   /** Sources as a list, and with them those who leave; rebuilt when somebody comes or goes. */
   #present: readonly MixedSource[] = [];
   #all: readonly MixedSource[] = [];
-  readonly #wanted = new Map<string, Wanted>();
   readonly #shared = new SharedSum();
+  readonly #sums = new SumRegistry(this.#shared);
   readonly #total = new Float64Array(TICK_SAMPLES * CHANNELS);
   readonly #scratch = new Float64Array(TICK_SAMPLES * CHANNELS);
   readonly #sound: TickSound;
@@ -211,11 +134,7 @@ export class AudioMixer implements Disposable {
    * back, without a jump: both are aligned to the sample, and `shared` says which it is.
    */
   want(request: SumRequest = {}): SumHandle {
-    const key = keyOf(request);
-    const wanted = this.#wanted.get(key) ?? { sum: this.#create(request), users: 0 };
-    wanted.users += 1;
-    this.#wanted.set(key, wanted);
-    return new OpenHandle(key, wanted.sum, () => this.#release(key, wanted));
+    return this.#sums.want(request);
   }
 
   /**
@@ -256,7 +175,7 @@ export class AudioMixer implements Disposable {
       truePeakDb: this.#loudness.truePeakDb,
       limiterGainDb: toDb(this.#shared.limiter.gain),
       levellerGainDb: this.#leveller?.gainDb ?? 0,
-      sums: this.#wanted.size,
+      sums: this.#sums.size,
     };
   }
 
@@ -287,9 +206,7 @@ export class AudioMixer implements Disposable {
       shared: this.#shared,
       scratch: this.#scratch.subarray(0, count * CHANNELS),
     };
-    for (const { sum } of this.#wanted.values()) if (sum !== this.#shared) sum.begin(input);
-    this.#shared.render(input);
-    for (const { sum } of this.#wanted.values()) if (sum !== this.#shared) sum.render(input);
+    this.#sums.render(input);
     if (count === TICK_SAMPLES) this.#loudness.push(this.#shared.pcm);
     this.#bury();
   }
@@ -312,22 +229,10 @@ export class AudioMixer implements Disposable {
     return source;
   }
 
-  #create({ without, only, matrix }: SumRequest): Sum {
-    if (without !== undefined) return new SumWithout(without);
-    if (only !== undefined) return new SumOnly(only);
-    if (matrix !== undefined) return new SumMatrix(matrix);
-    return this.#shared;
-  }
-
-  #release(key: string, wanted: Wanted): void {
-    wanted.users -= 1;
-    if (wanted.users === 0 && this.#wanted.get(key) === wanted) this.#wanted.delete(key);
-  }
-
   #find(request: SumRequest): Sum {
-    const wanted = this.#wanted.get(keyOf(request));
-    if (wanted === undefined) throw new NotFoundError(`nobody asked for the sum ${keyOf(request)}`);
-    return wanted.sum;
+    const sum = this.#sums.find(request);
+    if (sum === undefined) throw new NotFoundError(`nobody wants the sum ${keyOf(request)}`);
+    return sum;
   }
 
   #isMixed(id: string): boolean {
@@ -351,41 +256,16 @@ export class AudioMixer implements Disposable {
         return mixer.#selection.mixed.length;
       },
       without(id) {
-        const wanted = mixer.#wanted.get(keyOf({ without: id }));
-        if (wanted !== undefined) return wanted.sum.pcm;
-        return mixer.#isMixed(id) ? mixer.#find({ without: id }).pcm : mixer.#shared.pcm;
+        const sum = mixer.#sums.find({ without: id });
+        if (sum === undefined && mixer.#isMixed(id)) return mixer.#find({ without: id }).pcm;
+        return sum?.pcm ?? mixer.#shared.pcm;
       },
       isShared(id) {
-        return mixer.#wanted.get(keyOf({ without: id }))?.sum.shared ?? !mixer.#isMixed(id);
+        return mixer.#sums.find({ without: id })?.shared ?? !mixer.#isMixed(id);
       },
       only: (id) => mixer.#find({ only: id }).pcm,
       matrix: (gains) => mixer.#find({ matrix: gains }).pcm,
     };
-  }
-}
-
-class OpenHandle implements SumHandle {
-  readonly key: string;
-  readonly #sum: Sum;
-  #release: (() => void) | undefined;
-
-  constructor(key: string, sum: Sum, release: () => void) {
-    this.key = key;
-    this.#sum = sum;
-    this.#release = release;
-  }
-
-  get pcm(): Float32Array {
-    return this.#sum.pcm;
-  }
-
-  get shared(): boolean {
-    return this.#sum.shared;
-  }
-
-  [Symbol.dispose](): void {
-    this.#release?.();
-    this.#release = undefined;
   }
 }
 
@@ -394,13 +274,3 @@ const readLoudness = ({ momentary, shortTerm, integrated }: LoudnessMeter): Loud
   shortTerm,
   integrated,
 });
-
-/** @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if more than one thing is asked for. */
-function keyOf({ without, only, matrix }: SumRequest): string {
-  const given = [without, only, matrix].filter((one) => one !== undefined).length;
-  if (given > 1) throw new InvalidArgumentError("request", "takes one of without, only and matrix");
-  if (without !== undefined) return `without:${without}`;
-  if (only !== undefined) return `only:${only}`;
-  if (matrix === undefined) return "mix";
-  return `matrix:${JSON.stringify(Object.entries(matrix).sort(([a], [b]) => (a < b ? -1 : 1)))}`;
-}

@@ -178,9 +178,10 @@ function level(sum: Float64Array, from: number, to: number): void {
   }
 }
 
-function crossFade(own: Float32Array, shared: Float32Array): void {
+/** Goes over from `old` to `next` along a raised cosine of one tick; the result is in `old`. */
+export function crossFade(old: Float32Array, next: Float32Array): void {
   for (let i = 0; i < VALUES; i++) {
-    const old = own[i] ?? 0;
-    own[i] = old + ((shared[i] ?? 0) - old) * (CROSS[i >> 1] ?? 1);
+    const was = old[i] ?? 0;
+    old[i] = was + ((next[i] ?? 0) - was) * (CROSS[i >> 1] ?? 1);
   }
 }

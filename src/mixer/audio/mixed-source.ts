@@ -47,7 +47,7 @@ export class MixedSource implements Candidate, Disposable {
   #levelDb = SILENCE_DB;
   #leaving = false;
   #silent = true;
-  #wasSilent = true;
+  #wasUnheard = true;
   /** Since anything was heard; infinite before the first. */
   #silentSamples = Number.POSITIVE_INFINITY;
 
@@ -113,7 +113,7 @@ export class MixedSource implements Candidate, Disposable {
   /** Pulls, measures and amplifies the next `count` samples per channel into {@link pcm}. */
   render(atUs: Micros, count: number): void {
     this.#count = count;
-    this.#wasSilent = this.#silent;
+    this.#wasUnheard = this.#silent || this.#gain.silent;
     const pcm = this.pcm;
     const { heard, firstAt, silent } = this.playout.pull(pcm, atUs);
     this.#silent = silent;
@@ -125,15 +125,13 @@ export class MixedSource implements Candidate, Disposable {
     else this.#gain.apply(pcm, pcm);
   }
 
-  /** Makes {@link contribution} from {@link pcm}, with weight 1 if `chosen`, 0 if not, faded in between. */
-  weigh(chosen: boolean): void {
-    // Who leaves keeps the seat, taken or not, and fades by its gain.
-    const mixed = this.#leaving ? this.#seat.target === 1 : chosen;
+  /** Makes {@link contribution} from {@link pcm}, with weight 1 if `mixed`, 0 if not, faded in between. */
+  weigh(mixed: boolean): void {
     const pcm = this.pcm;
     const seat = this.#seat;
-    // Sound that begins in this tick begins under its own fade, if it needs one.
-    if (this.#wasSilent) seat.jump(mixed ? 1 : 0);
-    else seat.set(mixed ? 1 : 0);
+    // Sound that begins in this tick, or is unmuted, is under a fade of its own; so is sound that is muted in it.
+    if (this.#wasUnheard) seat.jump(mixed ? 1 : 0);
+    else if (!this.#gain.silent) seat.set(mixed ? 1 : 0);
     if (seat.silent) this.#contribution = undefined;
     else if (seat.settled) this.#contribution = pcm;
     else {

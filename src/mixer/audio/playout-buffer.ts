@@ -163,7 +163,7 @@ export class PlayoutBuffer implements Disposable {
     const head = this.#playing ? this.#reader.position : (this.#segments[0]?.first ?? this.#queue.end);
     return {
       heldMs: toMs(this.#queue.end - head),
-      errorMs: this.#playing ? -toMs(this.#error) : 0,
+      errorMs: this.#playing ? toMs(0 - this.#error) : 0,
       driftPpm: this.#drift.learnedPpm,
       lateMs: toMs(this.#late),
       repeatedMs: toMs(this.#repeated),

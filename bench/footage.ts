@@ -13,6 +13,12 @@ export interface Footage {
   readonly seconds: number;
 }
 
+/** ffmpeg's input arguments, picture first, and filters for the sound. */
+interface Inputs {
+  readonly inputs: readonly string[];
+  readonly sound: string;
+}
+
 const MEDIA = fileURLToPath(new URL("../../shared/media/", import.meta.url));
 const CACHE = join(tmpdir(), "tessera-bench");
 const SPEECH = join(MEDIA, "speech-jfk.flac");
@@ -30,7 +36,7 @@ export async function footage(count: number, seconds: number): Promise<Footage> 
   mkdirSync(CACHE, { recursive: true });
   const files: string[] = [];
   for (let index = 0; index < count; index++) {
-    const file = join(CACHE, `${kind}-${seconds}s-${index}.mp4`);
+    const file = join(CACHE, `${kind}-v2-${seconds}s-${index}.mp4`);
     if (!existsSync(file))
       await convert(kind === "real" ? realInputs(clips, index) : testInputs(index), seconds, file);
     files.push(file);
@@ -48,29 +54,21 @@ export async function beginning(file: string, seconds: number): Promise<string> 
 }
 
 /** Different participants: another clip each, and after the last one the same clips from another moment. */
-function realInputs(clips: readonly string[], index: number): string[] {
+function realInputs(clips: readonly string[], index: number): Inputs {
   const clip = join(MEDIA, clips[index % clips.length] ?? "");
-  const seekS = Math.floor(index / clips.length) * 0.9;
-  const picture = ["-stream_loop", "-1", "-i", clip];
-  return [
-    ...(seekS > 0 ? ["-ss", `${seekS}`] : []),
-    ...picture,
-    "-ss",
-    `${(index % 9) * 1.1}`,
-    "-stream_loop",
-    "-1",
-    "-i",
-    SPEECH,
-  ];
+  const seek = index < clips.length ? [] : ["-ss", `${Math.floor(index / clips.length) * 0.9}`];
+  // The speech is 11 s long; looped as samples, so that no stamp ever jumps.
+  const loop = `aresample=48000,aloop=loop=-1:size=528000,atrim=start=${(index % 9) * 1.1},asetpts=N/SR/TB`;
+  return { inputs: [...seek, "-stream_loop", "-1", "-i", clip, "-i", SPEECH], sound: loop };
 }
 
-function testInputs(index: number): string[] {
+function testInputs(index: number): Inputs {
   const picture = `testsrc2=size=1280x720:rate=30,hue=h=${index * 37}`;
   const sound = `sine=frequency=${200 + index * 60}:sample_rate=48000`;
-  return ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound];
+  return { inputs: ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound], sound: "anull" };
 }
 
-async function convert(inputs: readonly string[], seconds: number, file: string): Promise<void> {
+async function convert({ inputs, sound }: Inputs, seconds: number, file: string): Promise<void> {
   const unfinished = file.replace(/\.mp4$/, `-${process.pid}.unfinished.mp4`);
   const picture =
     "scale=1280:720:force_original_aspect_ratio=increase,crop=1280:720,setsar=1,fps=30,format=yuv420p";
@@ -98,7 +96,7 @@ async function convert(inputs: readonly string[], seconds: number, file: string)
     "-color_range",
     "tv",
   ];
-  const aac = ["-c:a", "aac", "-b:a", "96k", "-ar", "48000", "-ac", "2", "-af", "volume=0.5"];
+  const aac = ["-c:a", "aac", "-b:a", "96k", "-ar", "48000", "-ac", "2", "-af", `${sound},volume=0.5`];
   console.warn(`Preparing ${file}, once.`);
   try {
     const args = ["-v", "error", "-y", ...inputs, "-map", "0:v:0", "-map", "1:a:0", "-t", `${seconds}`];

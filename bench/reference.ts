@@ -106,6 +106,9 @@ export function bitrateFor({ width, height }: { readonly width: number; readonly
   return Math.round(1000 * (y0 + ((area - x0) / (x1 - x0)) * (y1 - y0)));
 }
 
+/** Room for how far sound and picture are interleaved in files; with the defaults of 1 s the pipeline can lock up. */
+const QUEUE = ["queue", "max-size-time=4000000000", "max-size-buffers=0", "max-size-bytes=0"] as const;
+
 /** GStreamer: `compositor`, which scales and places in one element, and `audiomixer`; the same encoder settings. */
 export function gstreamerMix(task: MixTask, output: string): Command {
   const { width, height, tiles } = task;
@@ -126,7 +129,7 @@ export function gstreamerMix(task: MixTask, output: string): Command {
     ...[
       `d${index}.video_0`,
       "!",
-      "queue",
+      ...QUEUE,
       "!",
       "h264parse",
       "!",
@@ -138,7 +141,7 @@ export function gstreamerMix(task: MixTask, output: string): Command {
     ...[
       `d${index}.audio_0`,
       "!",
-      "queue",
+      ...QUEUE,
       "!",
       "aacparse",
       "!",
@@ -157,9 +160,18 @@ export function gstreamerMix(task: MixTask, output: string): Command {
         `video/x-raw,format=I420,width=${width},height=${height},framerate=30/1,pixel-aspect-ratio=1/1`,
         "!",
       ],
-      ...[...x264enc, "!", "video/x-h264,profile=high", "!", "h264parse", "!", "queue", "!", "m.video_0"],
+      ...[...x264enc, "!", "video/x-h264,profile=high", "!", "h264parse", "!", ...QUEUE, "!", "m.video_0"],
       ...["audiomixer", "name=a", "!", "audio/x-raw,rate=48000,channels=2", "!", "audioconvert", "!"],
-      ...["avenc_aac", `bitrate=${ENCODER.audioBitrateBps}`, "!", "aacparse", "!", "queue", "!", "m.audio_0"],
+      ...[
+        "avenc_aac",
+        `bitrate=${ENCODER.audioBitrateBps}`,
+        "!",
+        "aacparse",
+        "!",
+        ...QUEUE,
+        "!",
+        "m.audio_0",
+      ],
       ...["mp4mux", "name=m", "!", "filesink", `location=${output}`],
       ...inputs,
     ],

@@ -77,11 +77,16 @@ export function compare(ours: Quality, reference: Quality): Check[] {
 
 /** Where the two settings strings differ, `key=ours/reference`. */
 export function settingsDifference(ours: string, reference: string): string {
+  // What stands before the colon is the version of the library.
   const parse = (text: string): Map<string, string> =>
-    new Map(text.split(" ").map((word) => [word.split("=")[0] ?? "", word.split("=").slice(1).join("=")]));
+    new Map(
+      (text.split(": ")[1] ?? "")
+        .split(" ")
+        .map((word) => [word.split("=")[0] ?? "", word.split("=").slice(1).join("=")]),
+    );
   const [a, b] = [parse(ours), parse(reference)];
   const keys = [...new Set([...a.keys(), ...b.keys()])].filter((key) => a.get(key) !== b.get(key));
-  if (keys.length === 0) return "the same";
+  if (keys.length === 0) return "the same (printed below)";
   return `differ in ${keys.map((key) => `${key}=${a.get(key) ?? "-"}/${b.get(key) ?? "-"}`).join(" ")}`;
 }
 

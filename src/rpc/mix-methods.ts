@@ -86,7 +86,7 @@ async function apply(service: Service, mix: Mix, spec: MixSpec): Promise<void> {
   const admitted = await service.admit(spec, "/spec");
   const next = relocating("", "/spec", () => {
     const wanted = stateOf({ ...admitted, id: mix.id }, mix.id, 0, (layout, at) =>
-      service.layouts.resolve(layout, `/spec${at}`),
+      service.layouts.resolve(layout, at),
     );
     const { name, audio, sources, outputs, emptyTimeoutS } = wanted;
     const views = wanted.views.map((view) => withHistory(view, mix.state));

@@ -19,6 +19,6 @@ export function blame(known: Blame, suspects: readonly string[]): Blame {
   for (const source of suspects) crashes[source] = (crashes[source] ?? 0) + 1;
   const guilty = suspects.filter((source) => (crashes[source] ?? 0) >= CRASHES_TO_QUARANTINE).at(-1);
   if (guilty === undefined) return { crashes, quarantined: known.quarantined };
-  delete crashes[guilty];
-  return { crashes, quarantined: [...known.quarantined, guilty] };
+  // Who was in a decoder beside the guilty one is cleared.
+  return { crashes: {}, quarantined: [...known.quarantined, guilty] };
 }

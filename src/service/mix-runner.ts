@@ -107,7 +107,7 @@ export class MixRunner {
         continue;
       }
       if (last === undefined) break;
-      this.#log.warn({ ...last, mix: this.#mix.id }, "mix lost its worker");
+      this.#log.warn(last, "mix lost its worker");
       this.#mix.onDown(last);
       if (!this.#budget.take()) return this.#fail(tooOften(last));
       await delay(this.#backoff.next(), this.#closing.signal).catch(() => undefined);
@@ -160,7 +160,7 @@ export class MixRunner {
 
   async #end(worker: WorkerProcess): Promise<void> {
     const answer = worker.call("mix.close", { mix: this.#mix.id }, 10_000);
-    await answer.catch((error: unknown) => this.#log.warn({ err: error, mix: this.#mix.id }, "close failed"));
+    await answer.catch((error: unknown) => this.#log.warn({ err: error }, "close failed"));
   }
 
   async #pump(messages: AsyncIterable<MixMessage>, end: (exit: WorkerExit) => void): Promise<void> {

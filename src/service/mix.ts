@@ -13,7 +13,7 @@ import { plan, type Step } from "./plan.ts";
 import { reached } from "./reached.ts";
 import { sourceIn, viewIn } from "./state.ts";
 import type { ControlState, StoredMix } from "./store.ts";
-import { delay } from "./time.ts";
+import { delay, monotonicMs } from "./time.ts";
 import type { MixMessage, WorkerExit, WorkerProcess } from "./worker.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
@@ -32,6 +32,8 @@ export type MixPhase = "starting" | "running" | "restarting" | "failed" | "close
 
 /** Suspects come back one by one, this far apart, so that a second crash says whose fault it is. */
 const BRING_BACK_MS = 1000;
+/** A worker that lived this long clears those who were suspected of the death of the one before. */
+const FORGET_CRASHES_MS = 600_000;
 const SNAPSHOT_MS = 5000;
 
 /** One mix: its state, and the worker that runs it. Callers see to it that changes come one at a time. */
@@ -44,10 +46,14 @@ export class Mix implements Runnable {
   readonly #runner: MixRunner;
   /** Sources of the state that no worker has: quarantined, or waiting to be brought back. */
   readonly #absent = new Set<string>();
+  /** Suspects that this worker got back, in that order. */
+  #returned: string[] = [];
+  #upSinceMs = 0;
   /** Sources that subscribers were told of. */
   readonly #told = new Set<string>();
   #state: MixState;
   #control: ControlState;
+  #stored: Pick<StoredMix, "state" | "control"> | undefined;
   #phase: MixPhase = "starting";
   #dirty = true;
 
@@ -60,6 +66,7 @@ export class Mix implements Runnable {
     this.#state = stored.state;
     this.#control = stored.control;
     for (const source of stored.control.quarantined) this.#quarantine(source);
+    if (restored) this.saved();
     if (restored) for (const { id } of stored.state.sources) this.#told.add(id);
     this.#runner = new MixRunner(this, host.pool, host.settings, this.#log, restored);
   }
@@ -119,6 +126,20 @@ export class Mix implements Runnable {
       nextSeq: this.#numbers.reserve(),
       floorUs: this.nowUs(),
     };
+  }
+
+  /** What {@link toStore} gave is on disk. */
+  saved(): void {
+    this.#stored = { state: this.#state, control: this.#control };
+  }
+
+  /** Goes back to what is on disk; false if nothing is. */
+  async revert(): Promise<boolean> {
+    if (this.#stored === undefined) return false;
+    const { state, control } = this.#stored;
+    if (state !== this.#state) await this.change(state);
+    this.#control = control;
+    return true;
   }
 
   /** Changes what only control keeps. */
@@ -223,6 +244,8 @@ export class Mix implements Runnable {
 
   onUp(worker: WorkerProcess, exit: WorkerExit | undefined): void {
     this.#phase = "running";
+    this.#upSinceMs = monotonicMs();
+    this.#returned = [];
     const back = [...this.#absent].filter((source) => !this.#control.quarantined.includes(source));
     if (exit !== undefined) {
       this.emit({
@@ -309,9 +332,11 @@ export class Mix implements Runnable {
 
   /** Whom the worker died of comes back last; whom it died of twice does not. */
   #suspect(suspects: readonly string[]): void {
-    const order = [...this.#absent];
+    const order = this.#returned;
     const byReturn = suspects.toSorted((a, b) => order.indexOf(a) - order.indexOf(b));
-    const known = blame(this.#control, byReturn);
+    const { crashes, quarantined } = this.#control;
+    const isOldStory = monotonicMs() - this.#upSinceMs > FORGET_CRASHES_MS;
+    const known = blame({ crashes: isOldStory ? {} : crashes, quarantined }, byReturn);
     for (const source of known.quarantined) {
       if (!this.#control.quarantined.includes(source)) this.#quarantine(source);
     }
@@ -343,6 +368,7 @@ export class Mix implements Runnable {
       await worker.call("output.add", { mix, output });
     }
     this.#absent.delete(id);
+    this.#returned.push(id);
   }
 
   #complain(error: unknown): void {

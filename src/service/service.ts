@@ -12,6 +12,7 @@ import { Admission } from "./admission.ts";
 import { Assets } from "./assets.ts";
 import { digest } from "./canonical.ts";
 import { EventHub } from "./events.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { Layouts } from "./layouts.ts";
 import { Mix, type MixHost } from "./mix.ts";
 import { Publishers } from "./publishers.ts";
@@ -56,8 +57,6 @@ export interface Request {
   readonly body: unknown;
 }
 
-const SWEEP_MS = 1000;
-const FLOOR_MS = 10_000;
 /** How long workers may take to finish recordings when the service ends. */
 const DRAIN_MS = 10_000;
 
@@ -77,11 +76,9 @@ export class Service implements AsyncDisposable {
   readonly #store: Store;
   readonly #serial = new Serial();
   readonly #mixes = new Map<string, Mix>();
-  readonly #emptySinceMs = new Map<string, number>();
   readonly #settings: WorkerSettings;
   readonly #startedMs = monotonicMs();
-  readonly #timer: NodeJS.Timeout;
-  #lastFloorMs = monotonicMs();
+  readonly #housekeeping: Housekeeping;
   #draining = false;
   #profiles: unknown = null;
   #probing: Promise<unknown> | undefined;
@@ -117,7 +114,7 @@ export class Service implements AsyncDisposable {
       mixesPerWorker,
       maxWorkers,
     });
-    this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#housekeeping = new Housekeeping(this, options.log);
   }
 
   /**
@@ -258,7 +255,6 @@ export class Service implements AsyncDisposable {
     this.publishers.evict(id);
     await mix.close();
     this.#mixes.delete(id);
-    this.#emptySinceMs.delete(id);
     this.#store.save({ remove: [id] });
     mix.emit({ type: "mix.closed", why });
   }
@@ -304,7 +300,7 @@ export class Service implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#draining = true;
-    clearInterval(this.#timer);
+    this.#housekeeping[Symbol.dispose]();
     this.#store.save({ put: this.mixes().map((mix) => mix.toStore()) });
     const ends = Promise.all(this.mixes().map((mix) => mix.close()));
     await within(ends, DRAIN_MS, undefined);
@@ -342,41 +338,30 @@ export class Service implements AsyncDisposable {
       throw new InvalidArgumentError("/idempotencyKey", "was used for another request");
     }
     const answer = await work();
-    const key =
-      idempotencyKey === undefined ? undefined : { mix: scope, key: idempotencyKey, request, answer };
-    this.#save(mix, key);
+    const key = idempotencyKey;
+    try {
+      this.#save(mix, key === undefined ? undefined : { mix: scope, key, request, answer });
+    } catch (error) {
+      await this.#revert(mix);
+      throw error;
+    }
     return answer;
+  }
+
+  /** What could not be stored must not stay: the mix goes back to what is on disk, or away if it is not there. */
+  async #revert(id: string | undefined): Promise<void> {
+    const mix = id === undefined ? undefined : this.#mixes.get(id);
+    if (mix === undefined || (await mix.revert())) return;
+    this.#mixes.delete(mix.id);
+    await mix.close();
+    mix.emit({ type: "mix.closed", why: "could not be stored" });
   }
 
   #save(id: string | undefined, answer: Parameters<Store["save"]>[0]["answer"] | undefined): void {
     const mix = id === undefined ? undefined : this.#mixes.get(id);
     const put = mix?.dirty ? [mix.toStore()] : [];
-    if (put.length > 0 || answer !== undefined) {
-      this.#store.save({ put, ...(answer === undefined ? {} : { answer }) });
-    }
-  }
-
-  /** What is nobody's request: empty mixes, abandoned publishes, readings of clocks. */
-  #sweep(): void {
-    const keepFloors = monotonicMs() - this.#lastFloorMs >= FLOOR_MS;
-    if (keepFloors) this.#lastFloorMs = monotonicMs();
-    for (const mix of this.mixes()) {
-      const work = this.#sweepMix(mix, keepFloors);
-      work.catch((error: unknown) => this.#log.error({ err: error, mix: mix.id }, "housekeeping failed"));
-    }
-  }
-
-  async #sweepMix(mix: Mix, keepFloor: boolean): Promise<void> {
-    if (keepFloor || mix.dirty) await this.inOrder(mix.id, async () => mix.note({}));
-    if (mix.phase === "running") await this.publishers.sweep(mix);
-    const { emptyTimeoutS, sources } = mix.state;
-    if (emptyTimeoutS === null || sources.length > 0) return void this.#emptySinceMs.delete(mix.id);
-    const sinceMs = this.#emptySinceMs.get(mix.id) ?? monotonicMs();
-    this.#emptySinceMs.set(mix.id, sinceMs);
-    if (monotonicMs() - sinceMs < emptyTimeoutS * 1000) return;
-    await this.inOrder(mix.id, async () => {
-      if (this.has(mix.id) && mix.state.sources.length === 0)
-        await this.remove(mix.id, "had no source for too long");
-    });
+    if (put.length === 0 && answer === undefined) return;
+    this.#store.save({ put, ...(answer === undefined ? {} : { answer }) });
+    mix?.saved();
   }
 }

@@ -29,7 +29,7 @@ export interface WorkerOptions {
   readonly startMs?: number;
 }
 
-/** How a worker ended. `suspects` are the sources that it was decoding when it did. */
+/** How a worker ended. `suspects` are the sources that it was decoding when it crashed or hung. */
 export interface WorkerExit {
   readonly why: "stopped" | "crash" | "hang";
   readonly detail: string;
@@ -244,7 +244,9 @@ export class WorkerProcess implements AsyncDisposable {
     if (this.#ended) return;
     this.#ended = true;
     if (this.#detail === "") this.#detail = detail;
-    const suspects = busyOwners(readSlotFile(this.#slots));
+    // Who is killed from outside died of nobody's media.
+    const wasKilled = this.#why === "stopped" || (this.#why === "crash" && FROM_OUTSIDE.includes(detail));
+    const suspects = wasKilled ? [] : busyOwners(readSlotFile(this.#slots));
     closeSync(this.#slots);
     const exit: WorkerExit = { why: this.#why, detail: this.#detail, suspects };
     this.#log[exit.why === "stopped" ? "debug" : "error"](exit, "worker ended");
@@ -255,6 +257,7 @@ export class WorkerProcess implements AsyncDisposable {
   }
 }
 
+const FROM_OUTSIDE = ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"];
 const LATE: unique symbol = Symbol("late");
 
 const lost = (message: string): RemoteError =>

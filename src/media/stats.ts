@@ -54,3 +54,33 @@ export class Window {
     return held[Math.min(held.length - 1, Math.max(0, Math.ceil(q * held.length) - 1))] ?? 0;
   }
 }
+
+/** Counts durations by size, as Prometheus histograms do. */
+export class DurationHistogram {
+  /** Upper bounds of the buckets in seconds, ascending; one bucket more holds the rest. */
+  readonly bounds: readonly number[];
+  readonly #counts: number[];
+  #sumSeconds = 0;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.#counts = new Array<number>(bounds.length + 1).fill(0);
+  }
+
+  /** Notes one duration in seconds. */
+  observe(seconds: number): void {
+    const bucket = this.bounds.findIndex((bound) => seconds <= bound);
+    const at = bucket < 0 ? this.bounds.length : bucket;
+    this.#counts[at] = (this.#counts[at] ?? 0) + 1;
+    this.#sumSeconds += seconds;
+  }
+
+  /** Plain data; the counts are per bucket, not summed up. */
+  read(): {
+    readonly bounds: readonly number[];
+    readonly counts: readonly number[];
+    readonly sumSeconds: number;
+  } {
+    return { bounds: this.bounds, counts: [...this.#counts], sumSeconds: this.#sumSeconds };
+  }
+}

@@ -7,24 +7,24 @@ import { settingsKey, type VideoWish, videoSettings } from "../encode/video-sett
 import { TICK_SAMPLES } from "../media/frame.ts";
 import type { AudioMixer } from "../mixer/audio/audio-mixer.ts";
 import type { SumRequest } from "../mixer/audio/mix-sum.ts";
-import { AudioEncode, type PacketTaker, VideoEncode } from "./encodes.ts";
+import { AudioEncode, type EncodeContext, type PacketTaker, VideoEncode } from "./encodes.ts";
 import { MinusFeed } from "./sound-feed.ts";
 import type { View } from "./view.ts";
 
 /** The encoders of a mix: one per distinct picture or sound, however many outputs ask for it. */
 export class EncodePool {
   readonly #mixer: AudioMixer;
-  readonly #sync: boolean;
+  readonly #context: EncodeContext;
   readonly #video = new Map<string, VideoEncode>();
   readonly #audio = new Map<string, AudioEncode>();
   readonly #feeds = new Map<PacketTaker, MinusFeed>();
   #count = 0;
   #nextTick: number;
 
-  constructor(mixer: AudioMixer, firstTick: number, sync: boolean) {
+  constructor(mixer: AudioMixer, firstTick: number, context: EncodeContext) {
     this.#mixer = mixer;
     this.#nextTick = firstTick;
-    this.#sync = sync;
+    this.#context = context;
   }
 
   get videos(): Iterable<VideoEncode> {
@@ -47,7 +47,7 @@ export class EncodePool {
     const key = settingsKey(view.id, settings, false);
     const known = this.#video.get(key);
     if (known !== undefined) return known;
-    const encode = new VideoEncode(this.#newId("video"), view.id, settings, this.#sync);
+    const encode = new VideoEncode(this.#newId("video"), view.id, settings, this.#context);
     this.#video.set(key, encode);
     view.encodes.add(encode);
     return encode;

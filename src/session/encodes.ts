@@ -3,6 +3,7 @@ import { type ErrorInfo, errorInfo } from "../core/error.ts";
 import { frameIndexAt, frameTime } from "../core/rational.ts";
 import { type Micros, us } from "../core/time.ts";
 import { describe, settingsKey } from "../encode/video-settings.ts";
+import type { Clock } from "../media/clock.ts";
 import type { Packet } from "../media/packet.ts";
 import { RateMeter, Window } from "../media/stats.ts";
 import type { SumHandle } from "../mixer/audio/audio-mixer.ts";
@@ -10,6 +11,7 @@ import { AudioEncoder, type AudioEncoderSettings } from "../native/audio-encoder
 import { Picture } from "../native/picture.ts";
 import { Scaler } from "../native/scaler.ts";
 import { VideoEncoder, type VideoEncoderSettings } from "../native/video-encoder.ts";
+import type { MixMeters } from "./mix-meters.ts";
 
 /** Who gets an encoder's packets. Never waits, never throws. */
 export interface PacketTaker {
@@ -20,6 +22,14 @@ export interface PacketTaker {
 
 /** Pictures an encoder may be behind before a view repeats (files) or it skips numbers (live sinks). */
 const MAX_BEHIND_US = 500_000;
+
+/** What encoders need of their mix. */
+export interface EncodeContext {
+  readonly clock: Clock;
+  readonly meters: MixMeters;
+  /** Encode on the calling thread: virtual clock. */
+  readonly sync: boolean;
+}
 
 /**
  * One video encoder of one view, shared by every output that asked for the same. Pictures go in as the view makes
@@ -33,7 +43,7 @@ export class VideoEncode {
   readonly encoder: VideoEncoder;
   readonly id: string;
   readonly #settings: VideoEncoderSettings;
-  readonly #sync: boolean;
+  readonly #context: EncodeContext;
   #scaler: Scaler | undefined;
   #nextIndex: number | undefined;
   #turn: Promise<void> = Promise.resolve();
@@ -44,10 +54,10 @@ export class VideoEncode {
   #broken = false;
 
   /** @throws {DeviceError} `ERR_DEVICE` if the encoder does not open. */
-  constructor(id: string, view: string, settings: VideoEncoderSettings, sync: boolean) {
+  constructor(id: string, view: string, settings: VideoEncoderSettings, context: EncodeContext) {
     this.id = id;
+    this.#context = context;
     this.#settings = settings;
-    this.#sync = sync;
     this.key = settingsKey(view, settings, false);
     this.encoder = VideoEncoder.open(settings);
   }
@@ -77,20 +87,26 @@ export class VideoEncode {
     this.#wantsKey = true;
   }
 
-  /** Takes the picture of mix time `at`; disposes it. Settles when it is encoded. */
-  offer(picture: Picture, at: Micros): Promise<void> {
+  /**
+   * Takes the picture of mix time `at`; disposes it. Settles when it is encoded.
+   *
+   * @param arrivalUs when the newest source picture in it arrived, if it has a new one.
+   */
+  offer(picture: Picture, at: Micros, arrivalUs?: Micros): Promise<void> {
     this.#behind += 1;
-    this.#turn = this.#turn.then(() => this.#take(picture, at));
+    this.#turn = this.#turn.then(() => this.#take(picture, at, arrivalUs));
     return this.#turn;
   }
 
-  async #take(picture: Picture, at: Micros): Promise<void> {
+  async #take(picture: Picture, at: Micros, arrivalUs: Micros | undefined): Promise<void> {
     using owned = picture;
     this.#behind -= 1;
     const due = frameIndexAt(at, this.#settings.rate);
     this.#nextIndex ??= due;
     for (; this.#nextIndex <= due && !this.#broken; this.#nextIndex++)
       await this.#encode(owned, this.#nextIndex);
+    if (arrivalUs !== undefined)
+      this.#context.meters.addedLatency.observe((this.#context.clock.now() - arrivalUs) / 1e6);
   }
 
   /** Encodes what is still inside and tells the users; then closes. */
@@ -126,14 +142,16 @@ export class VideoEncode {
     try {
       const picture = await this.#fitted(view);
       this.#give(
-        await this.encoder.encode(picture, index, { forceKey, sync: this.#sync }),
+        await this.encoder.encode(picture, index, { forceKey, sync: this.#context.sync }),
         frameTime(index, this.#settings.rate),
       );
       this.#frames += 1;
     } catch (error) {
       this.#break(error);
     } finally {
-      this.encodeMs.add(performance.now() - began);
+      const tookMs = performance.now() - began;
+      this.encodeMs.add(tookMs);
+      this.#context.meters.encode.observe(tookMs / 1000);
     }
   }
 
@@ -143,7 +161,7 @@ export class VideoEncode {
     const crop = { x: 0, y: 0, width: view.widthPx, height: view.heightPx };
     this.#scaler ??= new Scaler({ crop, orientation: { rotate: 0, mirror: false }, widthPx, heightPx });
     const picture = Picture.alloc(widthPx, heightPx);
-    await this.#scaler.scale(view.raw, picture, this.#sync);
+    await this.#scaler.scale(view.raw, picture, this.#context.sync);
     return picture;
   }
 

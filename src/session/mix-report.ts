@@ -17,6 +17,11 @@ export function mixStats(mix: Mix): Omit<MixStats, "process"> {
     views: [...mix.views.values()].map((view) => view.status()),
     encoders,
     outputs: [...mix.outputs.values()].map((output) => output.status()),
+    histograms: {
+      compose: mix.meters.compose.read(),
+      encode: mix.meters.encode.read(),
+      addedLatency: mix.meters.addedLatency.read(),
+    },
     audio: {
       talkers: mix.talkers,
       encodes: mix.pool.audioEncodes,

@@ -24,6 +24,7 @@ import { Conductor } from "./conductor.ts";
 import type { DecodingSlots } from "./decoding-slot.ts";
 import { openEgress } from "./egress-opener.ts";
 import { EncodePool } from "./encode-pool.ts";
+import { MixMeters } from "./mix-meters.ts";
 import { mixStats, mixSummary } from "./mix-report.ts";
 import { Output } from "./output.ts";
 import { Pulse } from "./pulse.ts";
@@ -57,6 +58,7 @@ export class Mix {
   readonly outputs = new Map<string, Output>();
   readonly pool: EncodePool;
   readonly pulse = new Pulse();
+  readonly meters = new MixMeters();
   readonly settings: WorkerSettings;
   /** How it went, once everything is closed. Never rejects. */
   readonly finished: Promise<MixSummary>;
@@ -93,7 +95,11 @@ export class Mix {
       destinations: settings.destinations,
     });
     const firstTick = Math.ceil(this.clock.now() / TICK_US);
-    this.pool = new EncodePool(this.mixer, firstTick, virtual);
+    this.pool = new EncodePool(this.mixer, firstTick, {
+      clock: this.clock,
+      meters: this.meters,
+      sync: virtual,
+    });
     for (const source of state.sources) this.addSource(source);
     for (const view of state.views) this.addView(view);
     this.#conductor = new Conductor(this, firstTick);
@@ -143,6 +149,7 @@ export class Mix {
     const view = new View(state, this.clock.now(), {
       sources,
       virtual,
+      meters: this.meters,
       tiles: this.#tiles,
       cards: this.#cards,
       speaker: () => this.#speaker,

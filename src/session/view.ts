@@ -13,6 +13,7 @@ import type { TileCache } from "../mixer/video/tile.ts";
 import type { Picture } from "../native/picture.ts";
 import type { Cards } from "./cards.ts";
 import type { VideoEncode } from "./encodes.ts";
+import type { MixMeters } from "./mix-meters.ts";
 import type { Source } from "./source.ts";
 
 /**
@@ -25,6 +26,7 @@ const GRID_MARGIN_US = 1000;
 export interface ViewContext {
   readonly sources: ReadonlyMap<string, Source>;
   readonly tiles: TileCache;
+  readonly meters: MixMeters;
   readonly cards: Cards;
   /** Virtual clock: results must not depend on when things are ready. */
   readonly virtual: boolean;
@@ -56,6 +58,7 @@ export class View {
   #resolvedFor = "";
   #last: Picture | undefined;
   #nextFrame: number;
+  #lastArrivalUs = us(0);
   #ticks = 0;
   #late = 0;
   #repeated = 0;
@@ -142,13 +145,15 @@ export class View {
     const at = frameTime(frame, this.rate);
     const tooLate = lateUs > period(this.rate) || [...this.encodes].some((encode) => encode.isSlow);
     if (lateUs > period(this.rate) / 2) this.#late += 1;
+    let arrivalUs: Micros | undefined;
     if (tooLate && this.#last !== undefined) this.#repeated += 1;
-    else await this.#compose(at);
+    else arrivalUs = await this.#compose(at);
+    this.#lastArrivalUs = arrivalUs ?? this.#lastArrivalUs;
     this.#nextFrame = frame + 1;
     this.#ticks += 1;
     const picture = this.#last;
     if (picture === undefined) return;
-    for (const encode of this.encodes) void encode.offer(picture.clone(), at);
+    for (const encode of this.encodes) void encode.offer(picture.clone(), at, arrivalUs);
   }
 
   /** Leaves out the frames before `at`: the machine stood still. Counted as skipped. */
@@ -184,7 +189,8 @@ export class View {
     };
   }
 
-  async #compose(at: Micros): Promise<void> {
+  /** Returns when the newest picture in it arrived, if that is news. */
+  async #compose(at: Micros): Promise<Micros | undefined> {
     const began = performance.now();
     this.#applyPending();
     this.#arrange();
@@ -192,7 +198,10 @@ export class View {
     const picture = await this.#compositor.compose(layers);
     this.#last?.[Symbol.dispose]();
     this.#last = picture;
-    this.composeMs.add(performance.now() - began);
+    const tookMs = performance.now() - began;
+    this.composeMs.add(tookMs);
+    this.#context.meters.compose.observe(tookMs / 1000);
+    return newestArrival(layers, this.#lastArrivalUs);
   }
 
   #applyPending(): void {
@@ -305,4 +314,13 @@ export class View {
   #backgroundColor(): string {
     return this.#state.layout.background?.color ?? "#000000";
   }
+}
+
+function newestArrival(layers: readonly Layer[], lastUs: Micros): Micros | undefined {
+  let newest = lastUs;
+  for (const layer of layers) {
+    if (layer.kind === "source" && layer.queued.frame.arrivalUs > newest)
+      newest = layer.queued.frame.arrivalUs;
+  }
+  return newest > lastUs ? newest : undefined;
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -36,9 +37,10 @@ export async function footage(count: number, seconds: number): Promise<Footage> 
   mkdirSync(CACHE, { recursive: true });
   const files: string[] = [];
   for (let index = 0; index < count; index++) {
-    const file = join(CACHE, `${kind}-v2-${seconds}s-${index}.mp4`);
-    if (!existsSync(file))
-      await convert(kind === "real" ? realInputs(clips, index) : testInputs(index), seconds, file);
+    const args = conversion(kind === "real" ? realInputs(clips, index) : testInputs(index), seconds);
+    const hash = createHash("sha256").update(args.join(" ")).digest("hex").slice(0, 8);
+    const file = join(CACHE, `${kind}-${seconds}s-${index}-${hash}.mp4`);
+    if (!existsSync(file)) await convert(args, file);
     files.push(file);
   }
   return { files, kind, seconds };
@@ -68,24 +70,11 @@ function testInputs(index: number): Inputs {
   return { inputs: ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound], sound: "anull" };
 }
 
-async function convert({ inputs, sound }: Inputs, seconds: number, file: string): Promise<void> {
-  const unfinished = file.replace(/\.mp4$/, `-${process.pid}.unfinished.mp4`);
+/** ffmpeg's arguments up to the output file; the file is named by them. */
+function conversion({ inputs, sound }: Inputs, seconds: number): string[] {
   const picture =
     "scale=1280:720:force_original_aspect_ratio=increase,crop=1280:720,setsar=1,fps=30,format=yuv420p";
-  const h264 = [
-    "-c:v",
-    "libx264",
-    "-preset",
-    "veryfast",
-    "-b:v",
-    "2500k",
-    "-maxrate",
-    "3M",
-    "-bufsize",
-    "5M",
-    "-g",
-    "60",
-  ];
+  const rate = ["-b:v", "2500k", "-maxrate", "3M", "-bufsize", "5M", "-g", "60"];
   const tags = [
     "-colorspace",
     "bt709",
@@ -96,13 +85,16 @@ async function convert({ inputs, sound }: Inputs, seconds: number, file: string)
     "-color_range",
     "tv",
   ];
+  const h264 = ["-vf", picture, "-c:v", "libx264", "-preset", "veryfast", ...rate, ...tags];
   const aac = ["-c:a", "aac", "-b:a", "96k", "-ar", "48000", "-ac", "2", "-af", `${sound},volume=0.5`];
+  return [...inputs, "-map", "0:v:0", "-map", "1:a:0", "-t", `${seconds}`, ...h264, ...aac];
+}
+
+async function convert(args: readonly string[], file: string): Promise<void> {
+  const unfinished = file.replace(/\.mp4$/, `-${process.pid}.unfinished.mp4`);
   console.warn(`Preparing ${file}, once.`);
   try {
-    const args = ["-v", "error", "-y", ...inputs, "-map", "0:v:0", "-map", "1:a:0", "-t", `${seconds}`];
-    await runToEnd("ffmpeg", [...args, "-vf", picture, ...h264, ...tags, ...aac, unfinished], {
-      maxMs: 1_800_000,
-    });
+    await runToEnd("ffmpeg", ["-v", "error", "-y", ...args, unfinished], { maxMs: 1_800_000 });
     renameSync(unfinished, file);
   } finally {
     rmSync(unfinished, { force: true });

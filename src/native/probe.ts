@@ -243,7 +243,7 @@ function lastWords(child: ChildProcess): () => string {
   child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
     text = (text + chunk).slice(-2000);
   });
-  return () => /\b(?:[A-Z]\w*Error|FATAL)\b.*/.exec(text)?.[0] ?? "";
+  return () => /\b(?:\w*Error|FATAL)\b.*/.exec(text)?.[0] ?? "";
 }
 
 function deathOf(code: number | null, signal: NodeJS.Signals | null, words: string): AbsentReason {

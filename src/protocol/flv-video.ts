@@ -23,13 +23,10 @@ export type FlvVideo =
 const KEY_FRAME = 1;
 const COMMAND_FRAME = 5;
 
-/** CodecID of legacy tags (FLV 10.1 §E.4.3.1), as FFmpeg's names. 12 is a widespread extension for HEVC. */
+/** CodecID of legacy tags (FLV 10.1 §E.4.3.1), as FFmpeg's names; VP6 is not taken. 12 is a widespread extension for HEVC. */
 const LEGACY: Readonly<Record<number, string>> = {
   2: "flv1",
   3: "flashsv",
-  4: "vp6f",
-  5: "vp6a",
-  6: "flashsv2",
   7: "h264",
   12: "hevc",
 };
@@ -66,6 +63,7 @@ function parseLegacy(reader: ByteReader, frameType: number, codecId: number): Fl
   if (codec === undefined) return { kind: "unsupported", codec: `FLV video codec ${codecId}` };
   const keyFrame = frameType === KEY_FRAME;
   if (codec !== "h264" && codec !== "hevc") {
+    if (reader.left === 0) return { kind: "nothing" };
     return { kind: "frame", codec, trackId: 0, keyFrame, compositionMs: 0, offsetNs: 0, data: reader.rest() };
   }
   const packetType = reader.u8();

@@ -29,24 +29,27 @@ export class Cards implements Disposable {
     return Picture.solid(width, height, toYuv(color));
   }
 
-  /** The card of `source` for this placement. */
-  async card(source: Source, { x, y, width, height, fallback }: Placement, wait: boolean): Promise<Layer> {
-    const { name, id, avatar } = source.spec;
-    const wanted = typeof fallback === "string" ? fallback : JSON.stringify(fallback);
-    const key = `${wanted}|${avatar ?? ""}|${name ?? id}|${width}x${height}`;
+  /** Renders the card of `source` for this placement, unless that is done. Never rejects. */
+  async prepare(source: Source, placement: Placement): Promise<void> {
+    const want = wantOf(source, placement);
+    if (this.#ready.has(want.key)) return;
+    const making = this.#making.get(want.key) ?? this.#make(want);
+    this.#making.set(want.key, making);
+    await making;
+  }
+
+  /** The card of `source` for this placement; a plain colour until it is rendered. */
+  card(source: Source, placement: Placement): Layer {
+    const { x, y, width, height } = placement;
+    const { key } = wantOf(source, placement);
     const rect = { x, y, width, height };
     const ready = this.#ready.get(key);
     if (ready !== undefined) return { kind: "card", key, picture: ready, rect };
-    const making =
-      this.#making.get(key) ?? this.#make(key, { width, height, name: name ?? id, avatar, wanted });
-    this.#making.set(key, making);
-    if (wait) await making;
+    void this.prepare(source, placement);
     const plain = `plain|${width}x${height}`;
     const picture =
-      this.#ready.get(key) ??
-      this.#ready.get(plain) ??
-      this.#keep(plain, Picture.solid(width, height, toYuv(CARD_COLOR)));
-    return { kind: "card", key: picture === this.#ready.get(key) ? key : plain, picture, rect };
+      this.#ready.get(plain) ?? this.#keep(plain, Picture.solid(width, height, toYuv(CARD_COLOR)));
+    return { kind: "card", key: plain, picture, rect };
   }
 
   [Symbol.dispose](): void {
@@ -54,33 +57,22 @@ export class Cards implements Disposable {
     this.#ready.clear();
   }
 
-  async #make(
-    key: string,
-    want: { width: number; height: number; name: string; avatar: string | undefined; wanted: string },
-  ): Promise<void> {
-    const { width, height } = want;
-    const size = { widthPx: width, heightPx: height };
+  async #make(want: Want): Promise<void> {
+    const size = { widthPx: want.width, heightPx: want.height };
     try {
       const image = await this.#image(want);
-      this.#keep(key, await renderImage(image, size, { fit: "cover", background: CARD_COLOR }));
+      this.#keep(want.key, await renderImage(image, size, { fit: "cover", background: CARD_COLOR }));
     } catch {
       // A card that cannot be drawn is no reason to lose a picture: the plain colour stays.
-      this.#keep(key, Picture.solid(width, height, toYuv(CARD_COLOR)));
+      this.#keep(want.key, Picture.solid(want.width, want.height, toYuv(CARD_COLOR)));
     } finally {
-      this.#making.delete(key);
+      this.#making.delete(want.key);
     }
   }
 
-  async #image(want: {
-    width: number;
-    height: number;
-    name: string;
-    avatar: string | undefined;
-    wanted: string;
-  }): Promise<Uint8Array | string> {
-    if (want.wanted === "avatar" && want.avatar !== undefined)
-      return readFile(join(this.#assetDir, want.avatar));
-    return nameCard(want.width, want.height, want.wanted === "color" ? "" : want.name);
+  async #image({ fallback, avatar, name, width, height }: Want): Promise<Uint8Array | string> {
+    if (fallback === "avatar" && avatar !== undefined) return readFile(join(this.#assetDir, avatar));
+    return nameCard(width, height, fallback === "color" ? "" : name);
   }
 
   #keep(key: string, picture: Picture): Picture {
@@ -92,6 +84,30 @@ export class Cards implements Disposable {
     this.#ready.set(key, picture);
     return picture;
   }
+}
+
+/** What a card shows, and the key that says so. */
+interface Want {
+  readonly key: string;
+  readonly width: number;
+  readonly height: number;
+  readonly name: string;
+  readonly avatar: string | undefined;
+  readonly fallback: string;
+}
+
+function wantOf({ spec }: Source, { width, height, fallback }: Placement): Want {
+  const name = spec.name ?? spec.id;
+  const { avatar } = spec;
+  const kind = typeof fallback === "string" ? fallback : JSON.stringify(fallback);
+  return {
+    key: `${kind}|${avatar ?? ""}|${name}|${width}x${height}`,
+    width,
+    height,
+    name,
+    avatar,
+    fallback: kind,
+  };
 }
 
 function nameCard(width: number, height: number, name: string): string {

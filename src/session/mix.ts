@@ -98,6 +98,7 @@ export class Mix {
     this.pool = new EncodePool(this.mixer, firstTick, {
       clock: this.clock,
       meters: this.meters,
+      log: this.#context.log,
       sync: virtual,
     });
     for (const source of state.sources) this.addSource(source);

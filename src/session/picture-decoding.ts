@@ -84,6 +84,7 @@ export class PictureDecoding {
     this.#decoder?.flush();
     this.#deliveredUs = Number.NEGATIVE_INFINITY;
     this.#keeper.clear();
+    this.queue.clear();
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 import type { MixEventBody, PlacementInfo } from "../contract/events.ts";
 import type { ViewStatus } from "../contract/status.ts";
 import type { LayoutReceipt, ViewState } from "../contract/worker.ts";
+import type { Logger } from "../core/log.ts";
 import { frameIndexAt, frameTime, period, type Rational, rational } from "../core/rational.ts";
 import { type Micros, us } from "../core/time.ts";
 import type { LayoutSource } from "../layout/arrangement.ts";
@@ -27,6 +28,7 @@ export interface ViewContext {
   readonly sources: ReadonlyMap<string, Source>;
   readonly tiles: TileCache;
   readonly meters: MixMeters;
+  readonly log: Logger;
   readonly cards: Cards;
   /** Virtual clock: results must not depend on when things are ready. */
   readonly virtual: boolean;
@@ -147,7 +149,7 @@ export class View {
     if (lateUs > period(this.rate) / 2) this.#late += 1;
     let arrivalUs: Micros | undefined;
     if (tooLate && this.#last !== undefined) this.#repeated += 1;
-    else arrivalUs = await this.#compose(at);
+    else arrivalUs = await this.#composeOrRepeat(at);
     this.#lastArrivalUs = arrivalUs ?? this.#lastArrivalUs;
     this.#nextFrame = frame + 1;
     this.#ticks += 1;
@@ -189,12 +191,24 @@ export class View {
     };
   }
 
+  /** A picture that cannot be drawn costs itself: the last one stays on air. */
+  async #composeOrRepeat(at: Micros): Promise<Micros | undefined> {
+    try {
+      return await this.#compose(at);
+    } catch (error) {
+      this.#context.log.error({ err: error, view: this.id }, "a picture could not be composed");
+      this.#repeated += 1;
+      return undefined;
+    }
+  }
+
   /** Returns when the newest picture in it arrived, if that is news. */
   async #compose(at: Micros): Promise<Micros | undefined> {
     const began = performance.now();
     this.#applyPending();
     this.#arrange();
-    const layers = await this.#layers(at);
+    if (this.#context.virtual) await this.#prepareCards();
+    const layers = this.#layers(at);
     const picture = await this.#compositor.compose(layers);
     this.#last?.[Symbol.dispose]();
     this.#last = picture;
@@ -269,7 +283,8 @@ export class View {
     });
   }
 
-  async #layers(at: Micros): Promise<Layer[]> {
+  /** Synchronous: queues may free a frame that is not taken at once. */
+  #layers(at: Micros): Layer[] {
     const layers: Layer[] = [];
     const half = period(this.rate) / 2;
     for (const placement of this.#placements) {
@@ -279,8 +294,7 @@ export class View {
       const beforeUs = at + half - GRID_MARGIN_US - source.timeline.shiftUs - trimUs;
       const queued = source.picture.queue.select(this.id, beforeUs);
       if (queued === undefined || !source.hasPicture) {
-        if (placement.fallback !== "hide")
-          layers.push(await this.#context.cards.card(source, placement, this.#context.virtual));
+        if (placement.fallback !== "hide") layers.push(this.#context.cards.card(source, placement));
         continue;
       }
       this.#alignTo(source, queued.sourceUs);
@@ -288,6 +302,16 @@ export class View {
       layers.push({ kind: "source", source: source.id, queued, fitted });
     }
     return layers;
+  }
+
+  /** Virtual clock: cards that may be needed are there before they are. */
+  async #prepareCards(): Promise<void> {
+    const jobs = this.#placements.map((placement) => {
+      const source = placement.source === null ? undefined : this.#context.sources.get(placement.source);
+      const mayShow = source !== undefined && (!source.hasPicture || source.picture.queue.length === 0);
+      return mayShow ? this.#context.cards.prepare(source, placement) : undefined;
+    });
+    await Promise.all(jobs);
   }
 
   /** Only the first view steers a source's phase, and only where the rates agree. */

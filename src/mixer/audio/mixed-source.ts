@@ -113,7 +113,8 @@ export class MixedSource implements Candidate, Disposable {
   /** Pulls, measures and amplifies the next `count` samples per channel into {@link pcm}. */
   render(atUs: Micros, count: number): void {
     this.#count = count;
-    this.#wasUnheard = this.#silent || this.#gain.silent;
+    const wasSilent = this.#silent;
+    this.#wasUnheard = wasSilent || this.#gain.silent;
     const pcm = this.pcm;
     const { heard, firstAt, silent } = this.playout.pull(pcm, atUs);
     this.#silent = silent;
@@ -121,8 +122,9 @@ export class MixedSource implements Candidate, Disposable {
     if (heard > 0) this.#enter(pcm, firstAt);
     this.#measure(pcm, silent);
     this.#gain.set(this.settings.muted ? 0 : this.settings.gain);
-    if (silent) this.#gain.jump(this.#gain.target);
-    else this.#gain.apply(pcm, pcm);
+    // Sound that begins now begins at its gain; only sound that is heard already needs a ramp.
+    if (wasSilent) this.#gain.jump(this.#gain.target);
+    if (!silent) this.#gain.apply(pcm, pcm);
   }
 
   /** Makes {@link contribution} from {@link pcm}, with weight 1 if `mixed`, 0 if not, faded in between. */

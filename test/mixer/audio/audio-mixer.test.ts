@@ -451,7 +451,7 @@ test("the same sound comes out, however it is cut into blocks", () => {
 
 test("ten thousand ticks do not grow memory", () => {
   using mixer = new AudioMixer({ maxSpeakers: 2, loudness: -20 });
-  const ids = ["a", "b", "c", "d"];
+  const ids = ["a", "b", "c"];
   const handles = ids.map((id) => {
     mixer.add(id, { policy: "speaker" });
     return mixer.want({ without: id });
@@ -479,6 +479,6 @@ test("ten thousand ticks do not grow memory", () => {
   const after = process.memoryUsage();
   const grown = after.arrayBuffers + after.heapUsed - before.arrayBuffers - before.heapUsed;
   expect(grown).toBeLessThan(40e6);
-  expect(mixer.mixStats().sums).toBe(4);
+  expect(mixer.mixStats().sums).toBe(3);
   for (const handle of handles) handle[Symbol.dispose]();
 }, 60_000);

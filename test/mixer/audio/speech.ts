@@ -2,7 +2,7 @@ import { generator } from "./signal.ts";
 
 /**
  * Something that a voice detector takes for a voice: a buzz of changing pitch through two moving formants, in
- * syllables of 4 Hz with pauses after every few. A `level` of 0.01 is about -26 LUFS. Interleaved stereo; deterministic.
+ * syllables of 4 Hz with pauses after every few. A `level` of 0.1 is about -26 LUFS. Interleaved stereo; deterministic.
  */
 export function speech(
   seconds: number,
@@ -22,7 +22,7 @@ export function speech(
     const buzz = (phase < 0.06 ? 1 : -0.06) + 0.02 * (random() - 0.5);
     const one = bands[0]?.(buzz, 350 + 150 * (syllable % 4), 80) ?? 0;
     const two = bands[1]?.(buzz, 1100 + 250 * (syllable % 3), 120) ?? 0;
-    const value = level * open ** 1.5 * (syllable % 9 === 8 ? 0 : 1) * (one + 0.5 * two);
+    const value = 0.1 * level * open ** 1.5 * (syllable % 9 === 8 ? 0 : 1) * (one + 0.5 * two);
     out[2 * i] = value;
     out[2 * i + 1] = value;
   }

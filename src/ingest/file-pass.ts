@@ -145,10 +145,14 @@ export class FilePass {
     const { kind, ptsUs, durationUs, skipEnd = 0 } = packet;
     const reach = this.#reach.get(kind) ?? { lastPtsUs: ptsUs, stepUs: 0, endUs: Number.NEGATIVE_INFINITY };
     const sinceLast = ptsUs - reach.lastPtsUs;
-    if (durationUs > 0) reach.stepUs = durationUs;
-    else if (sinceLast > 0) reach.stepUs = sinceLast;
     const rate = this.#streams?.audio?.sampleRate ?? 48_000;
-    const endUs = ptsUs + reach.stepUs - (skipEnd * 1e6) / rate;
+    // MP4 has shortened the last packet by what is to be skipped, Matroska and Ogg have not.
+    const usualUs = reach.stepUs > 0 ? reach.stepUs : durationUs;
+    const heardUs = Math.max(0, usualUs - (skipEnd * 1e6) / rate);
+    if (skipEnd === 0 && durationUs > 0) reach.stepUs = durationUs;
+    else if (durationUs === 0 && sinceLast > 0) reach.stepUs = sinceLast;
+    const lengthUs = durationUs > 0 ? durationUs : reach.stepUs;
+    const endUs = ptsUs + (skipEnd > 0 ? Math.min(lengthUs, heardUs) : lengthUs);
     reach.endUs = packet.discontinuity ? endUs : Math.max(reach.endUs, endUs);
     reach.lastPtsUs = ptsUs;
     this.#reach.set(kind, reach);

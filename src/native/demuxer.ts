@@ -9,6 +9,7 @@ import {
   AVERROR_EAGAIN,
   AVERROR_EOF,
   AVERROR_INVALIDDATA,
+  AVFMT_FLAG_GENPTS,
 } from "node-av/constants";
 import { Packet as AvPacket, FormatContext, type Stream } from "node-av/lib";
 import { MediaInvalidError } from "../core/error.ts";
@@ -92,6 +93,10 @@ export class Demuxer implements AsyncDisposable {
       if (info === undefined) stream.discard = AVDISCARD_ALL;
       else this.#tracks.set(stream.index, newTrack(info, stream));
     }
+    // AVI has decode stamps alone. With B-frames FFmpeg finds a picture's own at the next one that others refer to;
+    // without, it would find it one picture late, and the decode stamp is right.
+    if (picture?.info.kind === "video" && (picture.info.reorderFrames ?? 0) > 0)
+      context.setFlags(AVFMT_FLAG_GENPTS);
     this.video = picture?.info.kind === "video" ? picture.info : undefined;
     this.audio = sound?.info.kind === "audio" ? sound.info : undefined;
     this.wrapUs = Math.min(...[picture, sound].map((chosen) => wrapOf(chosen?.stream)));
@@ -233,8 +238,6 @@ export class Demuxer implements AsyncDisposable {
 
 function dictionaryOf({ protocols, formats, extra }: DemuxerOptions): ReturnType<typeof options> {
   return options({
-    // AVI gives pictures that others refer to no presentation stamp; FFmpeg finds it at the next one of their kind.
-    fflags: "+genpts",
     ...extra,
     protocol_whitelist: protocols.join(","),
     format_whitelist: formats.join(","),

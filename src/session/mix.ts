@@ -98,7 +98,6 @@ export class Mix {
     this.pool = new EncodePool(this.mixer, firstTick, {
       clock: this.clock,
       meters: this.meters,
-      log: this.#context.log,
       sync: virtual,
     });
     for (const source of state.sources) this.addSource(source);
@@ -151,6 +150,7 @@ export class Mix {
       sources,
       virtual,
       meters: this.meters,
+      log: this.#context.log,
       tiles: this.#tiles,
       cards: this.#cards,
       speaker: () => this.#speaker,

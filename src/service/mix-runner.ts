@@ -40,7 +40,7 @@ export class MixRunner {
   readonly #mix: Runnable;
   readonly #log: Logger;
   readonly #budget = new RestartBudget();
-  readonly #backoff = new Backoff({ firstMs: 50, maxMs: 5000, factor: 4 });
+  readonly #backoff = new Backoff({ firstMs: 50, maxMs: 1000, factor: 4 });
   readonly #closing = new AbortController();
   readonly #first = Promise.withResolvers<void>();
   readonly #done: Promise<void>;

@@ -139,6 +139,7 @@ export class Mix implements Runnable {
     const { state, control } = this.#stored;
     if (state !== this.#state) await this.change(state);
     this.#control = control;
+    this.#dirty = false;
     return true;
   }
 

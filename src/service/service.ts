@@ -120,10 +120,13 @@ export class Service implements AsyncDisposable {
   /**
    * Opens the node's data and brings its mixes back; they start while this returns.
    *
+   * @param store the node's database, owned; opened in the data folder if none is given.
    * @throws {StorageError} `ERR_STORAGE` if the data cannot be used; it is left as it was.
    */
-  static async open(options: ServiceOptions): Promise<Service> {
-    const store = Store.open(resolve(options.dataDir));
+  static async open(
+    options: ServiceOptions,
+    store: Store = Store.open(resolve(options.dataDir)),
+  ): Promise<Service> {
     try {
       const stored = store.mixes();
       const service = new Service(options, store);
@@ -301,7 +304,7 @@ export class Service implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#draining = true;
     this.#housekeeping[Symbol.dispose]();
-    this.#store.save({ put: this.mixes().map((mix) => mix.toStore()) });
+    this.#saveAll();
     const ends = Promise.all(this.mixes().map((mix) => mix.close()));
     await within(ends, DRAIN_MS, undefined);
     await this.pool.close(1000);
@@ -312,6 +315,15 @@ export class Service implements AsyncDisposable {
   async #probe(): Promise<unknown> {
     this.#profiles = await this.#options.prober.probe();
     return this.#profiles;
+  }
+
+  /** The last readings of clocks; a disk that fails must not keep recordings from being finished. */
+  #saveAll(): void {
+    try {
+      this.#store.save({ put: this.mixes().map((mix) => mix.toStore()) });
+    } catch (error) {
+      this.#log.error({ err: error }, "the state could not be saved at the end");
+    }
   }
 
   #restore(stored: StoredMix): void {

@@ -25,6 +25,7 @@ export const TICK_US: Micros = ms(20);
  */
 export const MIXER_AHEAD_US: Micros = us((LIMITER_DELAY_SAMPLES * 1e6) / SAMPLE_RATE);
 
+const MAX_GAIN = 16;
 const DEFAULTS: SourceSettings = { gain: 1, muted: false, policy: "always", priority: 0, delayMs: 0 };
 
 /** How an {@link AudioMixer} mixes. */
@@ -83,18 +84,20 @@ export class AudioMixer implements Disposable {
   /**
    * Takes a source in. Before the first tick it sounds from its very first sample; later it fades in.
    *
-   * @throws {ExistsError} `ERR_EXISTS` if the id is taken.
+   * @throws {ExistsError} `ERR_EXISTS` if the id is taken; {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if a gain
+   *   is negative or a setting no number.
    */
   add(id: string, settings: Partial<SourceSettings> = {}): void {
     if (this.#sources.has(id)) throw new ExistsError(`source ${id} is in the mix already`);
-    this.#sources.set(id, new MixedSource(id, { ...DEFAULTS, ...settings }, this.#next !== undefined));
+    const checked = check({ ...DEFAULTS, ...settings });
+    this.#sources.set(id, new MixedSource(id, checked, this.#next !== undefined));
     this.#rebuild();
   }
 
-  /** Changes what is given. @throws {NotFoundError} `ERR_NOT_FOUND` if there is no such source. */
+  /** Changes what is given. @throws {NotFoundError} `ERR_NOT_FOUND` if there is no such source, else as {@link add}. */
   update(id: string, settings: Partial<SourceSettings>): void {
     const source = this.#get(id);
-    source.settings = { ...source.settings, ...settings };
+    source.settings = check({ ...source.settings, ...settings });
   }
 
   /** Fades a source out and forgets it; one that is not there is none already. */
@@ -274,3 +277,11 @@ const readLoudness = ({ momentary, shortTerm, integrated }: LoudnessMeter): Loud
   shortTerm,
   integrated,
 });
+
+function check(settings: SourceSettings): SourceSettings {
+  const { gain, delayMs, priority } = settings;
+  if (!(gain >= 0 && gain <= MAX_GAIN)) throw new InvalidArgumentError("gain", `must be 0 to ${MAX_GAIN}`);
+  if (!Number.isFinite(delayMs)) throw new InvalidArgumentError("delayMs", "must be a number");
+  if (Number.isNaN(priority)) throw new InvalidArgumentError("priority", "must be a number");
+  return settings;
+}

@@ -21,6 +21,9 @@ const STRETCH_TO = SAMPLE_RATE * 0.003;
 const JUMP = 2 * SAMPLE_RATE;
 const HISTORY = 2 * MAX_LAG;
 
+/** Samples beyond this, +24 dB, are no sound; nor is what is not a number. A broken decoder makes such. */
+const LOUDEST = 16;
+
 /** What one {@link PlayoutBuffer.pull} played. The buffer's own object, valid until its next pull. */
 export interface PullResult {
   /** Samples per channel that came from the source; the rest is silence or concealment. */
@@ -45,6 +48,8 @@ export interface PlayoutStats {
   readonly repeatedMs: number;
   /** Thrown away because {@link MAX_HELD_SAMPLES} were held. */
   readonly overflowMs: number;
+  /** Samples that were no numbers, or beyond +24 dB, and were silenced: they would spoil the sum for all. */
+  readonly silencedSamples: number;
   /** Times that sound was due and not there. */
   readonly underruns: number;
   /** Pieces removed or repeated by time-stretching. */
@@ -97,6 +102,7 @@ export class PlayoutBuffer implements Disposable {
   #late = 0;
   #repeated = 0;
   #overflow = 0;
+  #silenced = 0;
   #underruns = 0;
   #jumps = 0;
 
@@ -116,7 +122,8 @@ export class PlayoutBuffer implements Disposable {
    *
    * @param playoutUs mix time at which the timeline wants the block's first sample heard.
    */
-  push(block: AudioBlock, playoutUs: Micros): void {
+  push(given: AudioBlock, playoutUs: Micros): void {
+    const block = isSound(given.samples) ? given : this.#repair(given);
     const count = block.samples.length / CHANNELS;
     const wanted = (playoutUs * SAMPLE_RATE) / 1e6;
     if (count === 0 || !Number.isFinite(wanted)) return;
@@ -168,6 +175,7 @@ export class PlayoutBuffer implements Disposable {
       lateMs: toMs(this.#late),
       repeatedMs: toMs(this.#repeated),
       overflowMs: toMs(this.#overflow),
+      silencedSamples: this.#silenced,
       underruns: this.#underruns,
       splices: this.#reader.splices,
       jumps: this.#jumps,
@@ -176,6 +184,12 @@ export class PlayoutBuffer implements Disposable {
 
   [Symbol.dispose](): void {
     this.#reader[Symbol.dispose]();
+  }
+
+  #repair(block: AudioBlock): AudioBlock {
+    const samples = block.samples.map((value) => (Math.abs(value) <= LOUDEST ? value : 0));
+    for (const value of block.samples) if (!(Math.abs(value) <= LOUDEST)) this.#silenced += 1;
+    return { ...block, samples };
   }
 
   /** Begins a segment at the place that `block` asks for. */
@@ -316,3 +330,8 @@ export class PlayoutBuffer implements Disposable {
 }
 
 const toMs = (samples: number): number => (samples * 1000) / SAMPLE_RATE;
+
+function isSound(samples: Float32Array): boolean {
+  for (let i = 0; i < samples.length; i++) if (!(Math.abs(samples[i] ?? 0) <= LOUDEST)) return false;
+  return true;
+}

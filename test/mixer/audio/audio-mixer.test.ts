@@ -423,6 +423,31 @@ describe("a room", () => {
   });
 });
 
+test("a source that gives no numbers harms nobody else", () => {
+  using mixer = new AudioMixer({ maxSpeakers: 4 });
+  mixer.add("good");
+  mixer.add("bad");
+  const good = noise(LENGTH, 0.2);
+  give(mixer, "good", good);
+  const bad = new Float32Array(LENGTH * 2).map(
+    (_, i) => [Number.NaN, Number.POSITIVE_INFINITY, -1e30, 0][i % 4] ?? 0,
+  );
+  give(mixer, "bad", bad);
+  const out = collect(mixer, 0, TICKS);
+  expect(difference(out, good.subarray(0, out.length))).toBe(0);
+  expect(mixer.stats("bad").playout.silencedSamples).toBe((bad.length * 3) / 4);
+  for (const settings of [
+    { gain: Number.NaN },
+    { gain: -1 },
+    { delayMs: Number.POSITIVE_INFINITY },
+    { priority: Number.NaN },
+  ]) {
+    expect(() => mixer.update("good", settings)).toThrowError(
+      expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
+    );
+  }
+});
+
 test("the same sound comes out, however it is cut into blocks", () => {
   const run = (seed: number): Float32Array => {
     const random = generator(seed);

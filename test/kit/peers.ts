@@ -10,7 +10,8 @@ export type Peer =
   | "nginx-rtmp"
   | "stunnel"
   | "openssl"
-  | "chromium";
+  | "chromium"
+  | "llvmpipe";
 
 interface PeerEntry {
   readonly for: string;

@@ -1,13 +1,8 @@
-import { existsSync } from "node:fs";
 import { expect, test } from "vitest";
 import { autoDevices } from "../../src/core/probe-report.ts";
 import { probe } from "../../src/native/probe.ts";
 import { loadProfiles, type Profile } from "../../src/native/profile.ts";
-
-/** Mesa's Vulkan on the CPU: slow, but a device in every other way. */
-const LLVMPIPE = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
-const missing = existsSync(LLVMPIPE) ? undefined : "needs Debian's mesa-vulkan-drivers and libvulkan1";
-if (missing !== undefined) console.warn(`SKIPPED, the probe's device path: ${missing}`);
+import { requirePeer } from "../kit/peers.ts";
 
 const profiles = loadProfiles();
 const vulkan = profiles.find(({ name }) => name === "vulkan");
@@ -16,9 +11,9 @@ if (vulkan === undefined) throw new Error("Vulkan has no profile");
 /** What needs no video queue, which llvmpipe has not. */
 const graphs: Profile = { ...vulkan, decode: {}, encode: {} };
 
-test.skipIf(missing)(
-  "an emulated device uploads, scales, composes four pictures in their places, downloads",
-  async () => {
+/** Mesa's Vulkan on the CPU: slow, but a device in every other way. */
+requirePeer("llvmpipe")("on an emulated Vulkan device", () => {
+  test("an emulated device uploads, scales, composes four pictures in their places, downloads", async () => {
     const { devices } = await probe({ profiles: [graphs] });
     const device = devices.find(({ deviceName }) => deviceName?.includes("llvmpipe"));
     expect(device).toMatchObject({ opened: true, software: true, accel: "vulkan" });
@@ -29,26 +24,26 @@ test.skipIf(missing)(
     ]);
     expect(device?.stages[0]).toMatchObject({ psnrDb: 100 });
     expect(autoDevices({ ffmpeg: "", devices })).toEqual(devices.filter(({ software }) => !software));
-  },
-);
-
-test.skipIf(missing)("a placement that the device gets wrong is found out there too", async () => {
-  const [way] = graphs.compose;
-  if (way?.method !== "graph") throw new Error("Vulkan composes by a graph");
-  const lists = { ...way.lists, xs: { item: "eq(idx,{index})*({x}+4)", separator: "+" } };
-  const { devices } = await probe({ profiles: [{ ...graphs, scale: [], compose: [{ ...way, lists }] }] });
-  const compose = devices[0]?.stages.find(({ stage }) => stage === "compose");
-  expect(compose).toMatchObject({ available: false, reason: { kind: "mismatch" } });
-});
-
-test.skipIf(missing)("a decoder that quietly falls back to the CPU is not the device's", async () => {
-  const { h264: decode = [] } = vulkan.decode;
-  const { devices } = await probe({
-    profiles: [{ ...graphs, scale: [], compose: [], decode: { h264: decode } }],
   });
-  const stage = devices[0]?.stages.find((one) => one.stage === "decode");
-  if (devices[0]?.software) {
-    expect(stage).toMatchObject({ available: false, reason: { kind: "mismatch" } });
-    expect(stage?.reason?.message).toContain("not from the device");
-  } else expect(stage?.available).toBe(true);
+
+  test("a placement that the device gets wrong is found out there too", async () => {
+    const [way] = graphs.compose;
+    if (way?.method !== "graph") throw new Error("Vulkan composes by a graph");
+    const lists = { ...way.lists, xs: { item: "eq(idx,{index})*({x}+4)", separator: "+" } };
+    const { devices } = await probe({ profiles: [{ ...graphs, scale: [], compose: [{ ...way, lists }] }] });
+    const compose = devices[0]?.stages.find(({ stage }) => stage === "compose");
+    expect(compose).toMatchObject({ available: false, reason: { kind: "mismatch" } });
+  });
+
+  test("a decoder that quietly falls back to the CPU is not the device's", async () => {
+    const { h264: decode = [] } = vulkan.decode;
+    const { devices } = await probe({
+      profiles: [{ ...graphs, scale: [], compose: [], decode: { h264: decode } }],
+    });
+    const stage = devices[0]?.stages.find((one) => one.stage === "decode");
+    if (devices[0]?.software) {
+      expect(stage).toMatchObject({ available: false, reason: { kind: "mismatch" } });
+      expect(stage?.reason?.message).toContain("not from the device");
+    } else expect(stage?.available).toBe(true);
+  });
 });

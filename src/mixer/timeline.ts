@@ -93,6 +93,9 @@ export class SourceTimeline {
   observe(sourceUs: Micros, nowUs: Micros): void {
     if (this.#options.mode === "fixed") return;
     const late = nowUs - sourceUs;
+    const settled = this.#firstAt !== undefined && nowUs - this.#firstAt > SETTLE_US;
+    // What a server sends at once to begin with is old, not late.
+    if (!settled && this.#windows.length > 0 && late < this.#base()) this.#windows.length = 0;
     this.#remember(late, nowUs);
     if (this.#firstAt === undefined) {
       this.#firstAt = nowUs;
@@ -103,7 +106,6 @@ export class SourceTimeline {
       if (late > this.#shift) this.#shift = late + PREROLL_US / 2;
       return;
     }
-    const settled = nowUs - this.#firstAt > SETTLE_US;
     const target = this.#target();
     if (target > this.#shift || !settled) this.#shift = target;
   }

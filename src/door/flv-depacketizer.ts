@@ -71,12 +71,6 @@ export class FlvDepacketizer {
     return kind === "video" ? this.#video.info : this.#audio.info;
   }
 
-  /** Puts `info` on the next packet of each stream again, but for those that were told already. */
-  announceAgain(told: ReadonlySet<string>): void {
-    if (!told.has("video")) this.#video.announce = this.#video.info !== undefined;
-    if (!told.has("audio")) this.#audio.announce = this.#audio.info !== undefined;
-  }
-
   /** The packets of one audio, video, data or aggregate message. */
   push(message: RtmpMessage): readonly Packet[] {
     try {

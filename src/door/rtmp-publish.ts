@@ -49,6 +49,7 @@ export class RtmpPublish implements PublishRequest {
   #isClosed = false;
   #hungUp = false;
   #needsKey = false;
+  readonly #unannounced = new Set<Packet["kind"]>();
   #wake: (() => void) | undefined;
   #room: (() => void) | undefined;
 
@@ -119,11 +120,7 @@ export class RtmpPublish implements PublishRequest {
 
   /** For the session: takes a media message; settles when there is room for the next. */
   async take(message: RtmpMessage): Promise<void> {
-    for (const packet of this.#depacketizer.push(message)) {
-      if (this.#isClosed || this.#skips(packet)) continue;
-      this.#queue.push(packet);
-      this.#bytes += packet.data.byteLength;
-    }
+    for (const packet of this.#depacketizer.push(message)) if (!this.#isClosed) this.#accept(packet);
     this.#wake?.();
     while (this.#isFull() && !this.#isClosed && !this.#hungUp) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -150,27 +147,24 @@ export class RtmpPublish implements PublishRequest {
     }
   }
 
-  /** Video before the first key frame is of use to nobody. */
-  #skips(packet: Packet): boolean {
-    if (packet.kind !== "video") return false;
-    if (packet.keyFrame) this.#needsKey = false;
-    return this.#needsKey;
+  /** Queues a packet, with `info` if its stream has not been announced to the reader. */
+  #accept(packet: Packet): void {
+    const { kind, keyFrame } = packet;
+    if (kind === "video" && this.#needsKey && !keyFrame) return; // Of use to nobody.
+    if (kind === "video") this.#needsKey = false;
+    const info = this.#unannounced.delete(kind) ? this.#depacketizer.infoOf(kind) : undefined;
+    this.#queue.push(info === undefined ? packet : { info, ...packet });
+    this.#bytes += packet.data.byteLength;
   }
 
+  /** A new reader: what is queued begins at a key frame, or the next one does. */
   #restart(): void {
     const queued = this.#queue;
     this.#queue = [];
     this.#bytes = 0;
     this.#needsKey = true;
-    const seen = new Set<string>();
-    for (const packet of queued) {
-      if (this.#skips(packet)) continue;
-      const info = seen.has(packet.kind) ? undefined : this.#depacketizer.infoOf(packet.kind);
-      seen.add(packet.kind);
-      this.#queue.push(info === undefined ? packet : { info, ...packet });
-      this.#bytes += packet.data.byteLength;
-    }
-    this.#depacketizer.announceAgain(seen);
+    this.#unannounced.add("video").add("audio");
+    for (const packet of queued) this.#accept(packet);
     this.#room?.();
   }
 

@@ -1,5 +1,3 @@
-import { samplePeak } from "./true-peak.ts";
-
 /** What {@link toDb} gives for silence, in dB. */
 export const SILENCE_DB = -127;
 
@@ -19,9 +17,14 @@ export class LevelMeter {
   /** Measures interleaved `pcm` and forgets what went before. O(n), allocates nothing. Empty is silence. */
   measure(pcm: Float32Array): void {
     let sum = 0;
-    for (let i = 0; i < pcm.length; i++) sum += (pcm[i] ?? 0) * (pcm[i] ?? 0);
+    let peak = 0;
+    for (let i = 0; i < pcm.length; i++) {
+      const level = Math.abs(pcm[i] ?? 0);
+      sum += level * level;
+      if (level > peak) peak = level;
+    }
     this.#meanSquare = pcm.length === 0 ? 0 : sum / pcm.length;
-    this.#peak = samplePeak(pcm, 0, pcm.length);
+    this.#peak = peak;
   }
 
   /** Forgets the last measurement: silence. */
@@ -33,6 +36,11 @@ export class LevelMeter {
   /** Root mean square, in dB relative to full scale, -127 at the least. */
   get rmsDb(): number {
     return toDb(Math.sqrt(this.#meanSquare));
+  }
+
+  /** Greatest absolute sample, linear. */
+  get peak(): number {
+    return this.#peak;
   }
 
   /** Greatest sample, in dB relative to full scale, -127 at the least. */

@@ -84,6 +84,14 @@ export class Limiter {
   /** Notes the gain that each of `count` new samples allows; true if that is 1 throughout. */
   #look(count: number): boolean {
     const line = this.#line;
+    const start = LIMITER_DELAY_SAMPLES - TRUE_PEAK_AHEAD - TRUE_PEAK_BEHIND;
+    if (
+      samplePeak(line, start * CHANNELS, (LIMITER_DELAY_SAMPLES + count) * CHANNELS) * TRUE_PEAK_BOUND <=
+      CEILING
+    ) {
+      this.#wanted.fill(1, 0, count);
+      return true;
+    }
     let quiet = true;
     for (let at = 0; at < count; at += PIECE) {
       const size = Math.min(PIECE, count - at);

@@ -52,12 +52,17 @@ export class LoudnessMeter {
   #seen = 0;
   #sum = 0;
   #truePeak = 0;
+  #lastPeak = 0;
   #silent = true;
 
-  /** Takes interleaved sound, at most one tick. Allocates nothing. */
-  push(pcm: Float32Array): void {
+  /**
+   * Takes interleaved sound, at most one tick. Allocates nothing.
+   *
+   * @param peak greatest absolute sample of `pcm`, if it is known already.
+   */
+  push(pcm: Float32Array, peak: number = samplePeak(pcm, 0, pcm.length)): void {
     this.#silent = false;
-    this.#measurePeak(pcm);
+    this.#measurePeak(pcm, peak);
     for (let at = 0; at < pcm.length; ) {
       const to = Math.min(pcm.length, at + (STEP - this.#seen) * CHANNELS);
       this.#sum += this.#weigh(pcm, at, to);
@@ -169,11 +174,12 @@ export class LoudnessMeter {
     return count === 0 ? 0 : energy / count;
   }
 
-  #measurePeak(pcm: Float32Array): void {
+  #measurePeak(pcm: Float32Array, peak: number): void {
     const recent = this.#recent;
     recent.set(pcm, REACH * CHANNELS);
-    const length = pcm.length + REACH * CHANNELS;
-    if (samplePeak(recent, 0, length) * HEADROOM > this.#truePeak) this.#searchPeak(pcm.length / CHANNELS);
+    const reach = Math.max(peak, this.#lastPeak);
+    this.#lastPeak = peak;
+    if (reach * HEADROOM > this.#truePeak) this.#searchPeak(pcm.length / CHANNELS);
     recent.copyWithin(0, pcm.length, pcm.length + REACH * CHANNELS);
   }
 

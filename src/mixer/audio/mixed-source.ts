@@ -147,13 +147,13 @@ export class MixedSource implements Candidate, Disposable {
   }
 
   #measure(pcm: Float32Array, silent: boolean): void {
-    if (silent) this.loudness.pushSilence(this.#count);
-    else this.loudness.push(pcm);
-    // A shorter piece only fills the limiters; its level would say nothing.
-    if (this.#count < TICK_SAMPLES) return;
     if (silent) this.level.clear();
     else this.level.measure(pcm);
     this.#levelDb = this.level.rmsDb + toDb(this.settings.gain);
+    if (silent) this.loudness.pushSilence(this.#count);
+    else this.loudness.push(pcm, this.level.peak);
+    // A shorter piece only fills the limiters; the detector counts ticks.
+    if (this.#count < TICK_SAMPLES) return;
     if (silent) this.#voice.pushSilence();
     else this.#voice.push(pcm);
   }

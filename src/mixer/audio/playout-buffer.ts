@@ -332,6 +332,9 @@ export class PlayoutBuffer implements Disposable {
 const toMs = (samples: number): number => (samples * 1000) / SAMPLE_RATE;
 
 function isSound(samples: Float32Array): boolean {
-  for (let i = 0; i < samples.length; i++) if (!(Math.abs(samples[i] ?? 0) <= LOUDEST)) return false;
-  return true;
+  let energy = 0;
+  for (let i = 0; i < samples.length; i++) energy += (samples[i] ?? 0) * (samples[i] ?? 0);
+  // One sample that is none would make more than this, or no number; usual blocks make less, so this look is enough.
+  if (energy <= LOUDEST * LOUDEST) return true;
+  return samples.every((value) => Math.abs(value) <= LOUDEST);
 }

@@ -70,6 +70,11 @@ export class Subscription implements AsyncIterable<MixEvent>, Disposable {
     this.#channel.close();
   }
 
+  /** No more events; what is queued can still be read. */
+  end(): void {
+    this.#channel.close();
+  }
+
   [Symbol.dispose](): void {
     this.#channel.close({ drop: true });
   }
@@ -99,7 +104,7 @@ export class EventHub {
 
   /** Ends all subscriptions after what they have queued. */
   close(): void {
-    for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+    for (const subscription of this.#subscriptions) subscription.end();
     this.#subscriptions.clear();
   }
 }

@@ -117,13 +117,17 @@ export class Mix implements Runnable {
     return this.#dirty || this.#numbers.exhausted;
   }
 
-  /** Everything that must be on disk; clears {@link dirty}. */
-  toStore(): StoredMix {
+  /**
+   * Everything that must be on disk; clears {@link dirty}.
+   *
+   * @param isLast no event follows, so event numbers go on without a gap.
+   */
+  toStore(isLast = false): StoredMix {
     this.#dirty = false;
     return {
       state: this.#state,
       control: this.#control,
-      nextSeq: this.#numbers.reserve(),
+      nextSeq: isLast ? this.#numbers.next : this.#numbers.reserve(),
       floorUs: this.nowUs(),
     };
   }

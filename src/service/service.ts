@@ -304,10 +304,11 @@ export class Service implements AsyncDisposable {
   async #close(): Promise<void> {
     this.#draining = true;
     this.#housekeeping[Symbol.dispose]();
-    this.#saveAll();
+    this.#saveAll(false);
     const ends = Promise.all(this.mixes().map((mix) => mix.close()));
     await within(ends, DRAIN_MS, undefined);
     await this.pool.close(1000);
+    this.#saveAll(true);
     this.hub.close();
     this.#store.close();
   }
@@ -318,9 +319,9 @@ export class Service implements AsyncDisposable {
   }
 
   /** The last readings of clocks; a disk that fails must not keep recordings from being finished. */
-  #saveAll(): void {
+  #saveAll(isLast: boolean): void {
     try {
-      this.#store.save({ put: this.mixes().map((mix) => mix.toStore()) });
+      this.#store.save({ put: this.mixes().map((mix) => mix.toStore(isLast)) });
     } catch (error) {
       this.#log.error({ err: error }, "the state could not be saved at the end");
     }

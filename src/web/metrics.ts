@@ -2,10 +2,11 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { MixStats } from "../contract/status.ts";
 import type { Service } from "../service/service.ts";
-import { RemoteHistogram } from "./remote-histogram.ts";
+import { remoteHistogram } from "./remote-histogram.ts";
 
 /** How long a scrape waits for a mix; one that hangs is left out, and shows as a worker restart soon after. */
 const SCRAPE_MS = 1000;
+const LOOP_PERIOD_MS = 20;
 const RPC_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
 
 /** The node's metrics in Prometheus' text format, base units. Numbers of mixes are asked for at each scrape. */
@@ -18,7 +19,8 @@ export class Metrics implements Disposable {
   readonly #rpc: Histogram<"method" | "transport">;
   readonly #counts: ReturnType<typeof counters>;
   readonly #gauges: ReturnType<typeof gauges>;
-  readonly #times: ReturnType<typeof histograms>;
+  readonly #fallbackCount: Counter<"from" | "to" | "why">;
+  #loopDelayS = 0;
   #scraping: Promise<string> | undefined;
 
   constructor(service: Service) {
@@ -26,7 +28,12 @@ export class Metrics implements Disposable {
     this.contentType = this.#registry.contentType;
     this.#counts = counters(this.#registry);
     this.#gauges = gauges(this.#registry);
-    this.#times = histograms(this.#registry);
+    this.#fallbackCount = new Counter({
+      name: "tessera_device_fallback_total",
+      help: "Stages that fell back to another device",
+      labelNames: ["from", "to", "why"],
+      registers: [this.#registry],
+    });
     this.#rpc = new Histogram({
       name: "tessera_rpc_seconds",
       help: "Time from a request's arrival to its answer",
@@ -34,7 +41,7 @@ export class Metrics implements Disposable {
       buckets: RPC_BUCKETS_S,
       registers: [this.#registry],
     });
-    this.#loopDelay = monitorEventLoopDelay({ resolution: 20 });
+    this.#loopDelay = monitorEventLoopDelay({ resolution: LOOP_PERIOD_MS });
     this.#loopDelay.enable();
     this.#fallbacks = this.#countFallbacks();
   }
@@ -64,22 +71,27 @@ export class Metrics implements Disposable {
     for (const metric of [...Object.values(this.#gauges), ...Object.values(this.#counts)]) metric.reset();
     this.#tellNode();
     for (const one of stats) this.#tellMix(one);
-    this.#times.compose.set(counted(stats, (one) => one.histograms?.compose));
-    this.#times.encode.set(counted(stats, (one) => one.histograms?.encode));
-    this.#times.addedLatency.set(counted(stats, (one) => one.histograms?.addedLatency));
-    return await this.#registry.metrics();
+    return [await this.#registry.metrics(), ...histograms(stats)].join("\n");
   }
 
   #tellNode(): void {
     const { mixes, loopDelay, sources, outputs } = this.#gauges;
     mixes.set(this.#service.mixes().length);
-    loopDelay.set({ process: "control" }, this.#loopDelay.percentile(99) / 1e9);
-    this.#loopDelay.reset();
+    loopDelay.set({ process: "control" }, this.#readLoopDelay());
     for (const mix of this.#service.mixes()) {
       for (const { kind } of mix.state.sources) sources.inc({ kind });
       for (const { id, kind } of mix.state.outputs) outputs.inc({ kind, state: mix.status.output(id).state });
     }
     for (const [why, count] of this.#service.workerRestarts) this.#counts.restarts.inc({ why }, count);
+  }
+
+  /** The 99th percentile since the last reading, in seconds; Node's figures contain the timer's own period. */
+  #readLoopDelay(): number {
+    if (this.#loopDelay.count > 0) {
+      this.#loopDelayS = Math.max(0, this.#loopDelay.percentile(99) / 1e9 - LOOP_PERIOD_MS / 1000);
+      this.#loopDelay.reset();
+    }
+    return this.#loopDelayS;
   }
 
   #tellMix({ mix, sources, views, encoders, outputs, process }: MixStats): void {
@@ -104,7 +116,7 @@ export class Metrics implements Disposable {
     const events = this.#service.hub.subscribe({ types: ["device.fallback"] });
     const count = async (): Promise<void> => {
       for await (const event of events) {
-        if (event.type === "device.fallback") this.#times.fallbacks.inc(labelsOf(event));
+        if (event.type === "device.fallback") this.#fallbackCount.inc(labelsOf(event));
       }
     };
     void count();
@@ -128,15 +140,6 @@ async function withinScrape<T>(asked: readonly Promise<T>[]): Promise<(T | undef
     clearTimeout(timer);
   }
 }
-
-const counted = (
-  stats: readonly MixStats[],
-  pick: (stats: MixStats) => NonNullable<MixStats["histograms"]>["compose"],
-) =>
-  stats.flatMap((one) => {
-    const counts = pick(one);
-    return counts === undefined ? [] : [{ labels: { mix: one.mix }, counts }];
-  });
 
 /** Totals that workers hold: reset and told anew at each scrape. */
 function counters(registry: Registry) {
@@ -166,24 +169,22 @@ function gauges(registry: Registry) {
   };
 }
 
-function histograms(registry: Registry) {
-  const make = (name: string, help: string): RemoteHistogram => {
-    const histogram = new RemoteHistogram({ name, help, labelNames: ["mix"] });
-    registry.registerMetric(histogram);
-    return histogram;
+/** What workers have timed; see {@link remoteHistogram}. */
+function histograms(stats: readonly MixStats[]): string[] {
+  const tell = (name: string, help: string, of: keyof NonNullable<MixStats["histograms"]>): string => {
+    const counted = stats.flatMap(({ mix, histograms: all }) => {
+      const counts = all?.[of];
+      return counts === undefined ? [] : [{ mix, counts }];
+    });
+    return `${remoteHistogram(name, help, counted)}\n`;
   };
-  return {
-    compose: make("tessera_compose_seconds", "Time to compose one picture"),
-    encode: make("tessera_encode_seconds", "Time to encode one picture"),
-    addedLatency: make(
+  return [
+    tell("tessera_compose_seconds", "Time to compose one picture", "compose"),
+    tell("tessera_encode_seconds", "Time to encode one picture", "encode"),
+    tell(
       "tessera_added_latency_seconds",
-      "First packet of a shown frame in to its encoded frame out",
+      "A shown picture's first packet in to its encoded frame out",
+      "addedLatency",
     ),
-    fallbacks: new Counter({
-      name: "tessera_device_fallback_total",
-      help: "Stages that fell back to another device",
-      labelNames: ["from", "to", "why"],
-      registers: [registry],
-    }),
-  };
+  ];
 }

@@ -1,5 +1,5 @@
 import { isAbsolute } from "node:path";
-import { InvalidArgumentError, StorageError, TesseraError } from "../core/error.ts";
+import { InternalError, InvalidArgumentError, StorageError, TesseraError } from "../core/error.ts";
 import { type Micros, ms, seconds, us } from "../core/time.ts";
 import type { Clock } from "../media/clock.ts";
 import type { Packet } from "../media/packet.ts";
@@ -149,9 +149,9 @@ export class Recording implements Egress {
       if (this.#part?.precedes(packet)) this.#dropped += 1;
       else this.#emit(this.#part?.push(packet));
     } catch (error) {
-      // Only a first frame that nobody could decode gets here.
-      if (!(error instanceof TesseraError)) throw error;
-      this.#writer.fail(error);
+      // A first frame that nobody could decode ends the recording; anything else that gets here is a bug, and ends it too.
+      const isOurs = error instanceof TesseraError;
+      this.#writer.fail(isOurs ? error : new InternalError("the recording broke", { cause: error }));
     }
   }
 
@@ -179,8 +179,8 @@ export class Recording implements Egress {
     if (info?.kind === "video" && video !== undefined) {
       this.#streams = { ...this.#streams, video: { ...video, ...info, frameRate: video.frameRate } };
     } else if (info?.kind === "audio" && audio !== undefined && kind === "audio") {
-      if (!same(info.extradata ?? new Uint8Array(), audio.extradata ?? new Uint8Array()))
-        this.#splitWanted = true;
+      const { extradata = new Uint8Array() } = audio;
+      if (info.extradata !== undefined && !same(info.extradata, extradata)) this.#splitWanted = true;
       this.#streams = { ...this.#streams, audio: { ...audio, ...info } };
     }
   }

@@ -76,6 +76,11 @@ export class RecordingFolder {
     await writeManifest(this.#manifestPath, this.#manifest());
   }
 
+  /** Its file is gone; the manifest's next sync leaves it out. */
+  forget(path: string): void {
+    this.#parts = this.#parts.filter((part) => part.file !== basename(path));
+  }
+
   #manifest(): Manifest {
     const parts = this.#parts;
     const startedAt = parts[0]?.startedAt ?? "";
@@ -96,21 +101,22 @@ export class RecordingFolder {
     }
     if (overwrite) await this.#remove(found);
     const names = await readdir(this.#folder);
-    this.#nextNumber = Math.max(firstPart, ...names.map((name) => this.#numberOf(name) + 1));
     // Who deleted or moved all of the files has done with that recording, unless the caller says that it goes on.
     const isThere = found?.parts.some((part) => names.includes(part.file)) || firstPart > 1;
-    if (found !== undefined && isThere && !overwrite) await this.#continue(found);
+    const goesOn = found !== undefined && isThere && !overwrite && (await this.#continue(found));
+    const isTaken = goesOn || names.includes(this.#nameOf(1));
+    const next = isTaken ? 1 + Math.max(0, ...names.map((name) => this.#numberOf(name))) : 1;
+    this.#nextNumber = Math.max(firstPart, next);
   }
 
-  async #continue(found: Manifest): Promise<void> {
+  /** Keeps what the manifest says; true if it is about this very recording. */
+  async #continue(found: Manifest): Promise<boolean> {
     const { mix, output } = this.#owner;
-    if (found.mix !== mix || found.output !== output) {
-      const { earlier = [], ...before } = found;
-      this.#earlier = [...earlier, before].slice(-MAX_EARLIER);
-      return;
-    }
-    this.#parts = await Promise.all(found.parts.map((part) => this.#settled(part)));
-    this.#earlier = found.earlier ?? [];
+    const { earlier = [], ...before } = found;
+    const isOurs = found.mix === mix && found.output === output;
+    this.#earlier = isOurs ? earlier : [...earlier, before].slice(-MAX_EARLIER);
+    if (isOurs) this.#parts = await Promise.all(found.parts.map((part) => this.#settled(part)));
+    return isOurs;
   }
 
   /** A part that was never closed lost its writer; how long it really is stands in the file. */

@@ -1,3 +1,4 @@
+import { assert } from "../core/error.ts";
 import { type Micros, us } from "../core/time.ts";
 import type { Packet } from "../media/packet.ts";
 import type { EgressStreams } from "./egress.ts";
@@ -12,6 +13,9 @@ const MAX_FRAGMENT_S = 1;
 const MAX_SOUND_ALONE_S = 1.5;
 /** A key frame begins a new fragment unless the open one is shorter than this. */
 const MIN_FRAGMENT_S = 0.5;
+
+/** A Matroska block stands at most 1.638 s from its cluster's start. */
+const MAX_SPREAD_S = 1.6;
 
 /** A part that is not to be split has room for an index of this length, 65 KiB. */
 const USUAL_LENGTH_S = 5000;
@@ -40,6 +44,8 @@ export class Part {
   readonly #firstPts: Micros;
   #lastDts = -1;
   #open: Sample[] = [];
+  #earliestS = Number.POSITIVE_INFINITY;
+  #latestS = Number.NEGATIVE_INFINITY;
   #endUs = us(0);
   #mainEndUs = us(0);
 
@@ -50,7 +56,7 @@ export class Part {
    */
   constructor(kind: ContainerKind, streams: EgressStreams, first: Packet, segmentS = USUAL_LENGTH_S) {
     const [main, ...rest] = tracksOf(streams, first);
-    if (main === undefined) throw new TypeError("a part needs a stream");
+    assert(main !== undefined, "a part has a stream");
     const tracks: readonly [Track, ...Track[]] = [main, ...rest];
     this.#container = kind === "mp4" ? new Mp4(tracks, Math.ceil(segmentS * 1.1) + 60) : new Mkv(tracks);
     this.#video = tracks.find((track) => track.info.kind === "video");
@@ -79,6 +85,8 @@ export class Part {
     if (sample === undefined) return undefined;
     const full = this.#isFullFor(sample) ? this.flush() : undefined;
     this.#open.push(sample);
+    this.#earliestS = Math.min(this.#earliestS, secondsOf(sample));
+    this.#latestS = Math.max(this.#latestS, secondsOf(sample));
     return full;
   }
 
@@ -92,6 +100,8 @@ export class Part {
     if (this.#open.length === 0) return undefined;
     const samples = this.#open;
     this.#open = [];
+    this.#earliestS = Number.POSITIVE_INFINITY;
+    this.#latestS = Number.NEGATIVE_INFINITY;
     settleDurations(samples);
     for (const { pts, duration, track } of samples) {
       const endUs = us(((pts + duration) / track.scale.timescale) * 1e6);
@@ -134,6 +144,8 @@ export class Part {
   }
 
   #isFullFor(sample: Sample): boolean {
+    const atS = secondsOf(sample);
+    if (atS - this.#earliestS > MAX_SPREAD_S || this.#latestS - atS > MAX_SPREAD_S) return true;
     const first = this.#open.find((one) => one.track === sample.track);
     if (first === undefined) return false;
     const { timescale } = sample.track.scale;
@@ -145,6 +157,8 @@ export class Part {
     return sample.dts + sample.duration - first.dts > limitS * timescale;
   }
 }
+
+const secondsOf = ({ pts, track }: Sample): number => pts / track.scale.timescale;
 
 /** A sample lasts until its track's next one; the last keeps its nominal length. */
 function settleDurations(samples: Sample[]): void {

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { errorInfo, StorageError, type TesseraError } from "../core/error.ts";
 import { type Micros, seconds, us } from "../core/time.ts";
 import type { Clock } from "../media/clock.ts";
@@ -63,6 +64,7 @@ export class RecordingWriter {
   #oldestUs: Micros | undefined;
   #open: OpenPart | undefined;
   #lost: Part | undefined;
+  #isLive = false;
   #ended = false;
   #failure: TesseraError | undefined;
   #wake: (() => void) | undefined;
@@ -217,7 +219,8 @@ export class RecordingWriter {
     await file.append(part.header);
     this.#bytes += part.header.byteLength;
     await folder.note(this.#entry(this.#open, false));
-    this.#options.events.emit({ type: "live" });
+    if (!this.#isLive) this.#options.events.emit({ type: "live" });
+    this.#isLive = true;
     this.#options.events.emit({ type: "part", path: file.path, durationUs: 0, bytes: file.length });
   }
 
@@ -262,6 +265,7 @@ export class RecordingWriter {
     this.#open = undefined;
     this.#lost = open.part;
     await open.file.close();
+    (await this.#options.folder).forget(open.file.path);
     this.#tellPartFailed(open, error);
   }
 
@@ -288,7 +292,13 @@ export class RecordingWriter {
 
   #entry({ part, file, durationUs }: OpenPart, closed: boolean): ManifestPart {
     const startedAt = new Date(this.#options.startWallMs + part.startUs / 1000).toISOString();
-    const name = file.path.slice(file.path.lastIndexOf("/") + 1);
-    return { file: name, startPtsUs: part.startUs, durationUs, bytes: file.length, closed, startedAt };
+    return {
+      file: basename(file.path),
+      startPtsUs: part.startUs,
+      durationUs,
+      bytes: file.length,
+      closed,
+      startedAt,
+    };
   }
 }

@@ -162,7 +162,8 @@ class RtmpPush implements Egress {
     for (;;) {
       const error = await this.#attempt();
       if (this.#closing || error === undefined) break;
-      if (!error.retryable) {
+      // What a peer does wrong may be better next time; what a caller or we did wrong will not.
+      if (error.fault !== "peer") {
         this.#queue.close();
         this.#events.emit({ type: "failed", error: errorInfo(error) });
         break;

@@ -22,7 +22,7 @@ export type PipeFrame =
 const TYPE = { open: 1, packet: 2, end: 3, credit: 4, close: 5, control: 6 } as const;
 /** Longer frames are refused: no access unit or block is larger. */
 const MAX_FRAME_BYTES = 32 << 20;
-const FLAG = { video: 1, key: 2, discontinuity: 4, info: 8, skip: 16 } as const;
+const FLAG = { video: 1, key: 2, discontinuity: 4, info: 8, skip: 16, discard: 32 } as const;
 
 /** A frame as bytes, in parts that need not be joined: media is not copied. */
 export function encodeFrame(frame: PipeFrame): Uint8Array[] {
@@ -120,6 +120,7 @@ function packetHead(stream: number, packet: Packet): Buffer {
   if (packet.discontinuity === true) flags |= FLAG.discontinuity;
   if (packet.info !== undefined) flags |= FLAG.info;
   if (skips) flags |= FLAG.skip;
+  if (packet.discard === true) flags |= FLAG.discard;
   let at = bytes.writeUInt8(TYPE.packet);
   at = bytes.writeUInt32BE(stream, at);
   at = bytes.writeUInt8(flags, at);
@@ -159,6 +160,7 @@ function readPacket(reader: ByteReader): Packet {
     arrivalUs,
     ...(info === undefined ? {} : { info }),
     ...(flags & FLAG.discontinuity ? { discontinuity: true } : {}),
+    ...(flags & FLAG.discard ? { discard: true } : {}),
     ...skips,
   };
 }

@@ -1,5 +1,11 @@
 import type { Socket } from "node:net";
-import { LimitError, PeerLostError, ProtocolError, TesseraError } from "../core/error.ts";
+import {
+  LimitError,
+  PeerLostError,
+  PeerUnreachableError,
+  ProtocolError,
+  TesseraError,
+} from "../core/error.ts";
 import { type Micros, ms, us } from "../core/time.ts";
 import { type Clock, sleep } from "../media/clock.ts";
 import { RtmpChunkReader } from "../protocol/rtmp-chunk-reader.ts";
@@ -343,11 +349,8 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
     const { idleMs, minBytesPerSecond, stallMs } = this.#limits;
     if (this.#writer.stalledUs() >= ms(stallMs))
       return new PeerLostError(`RTMP peer took no byte for ${stallMs} ms`);
-    if (this.#deadline !== undefined) {
-      return nowUs >= this.#deadline.atUs
-        ? new LimitError(`RTMP peer took too long for ${this.#deadline.what}`)
-        : undefined;
-    }
+    if (this.#deadline !== undefined)
+      return nowUs >= this.#deadline.atUs ? this.#late(this.#deadline.what) : undefined;
     const window = this.#rateWindow;
     if (window === undefined || this.#socket.isPaused()) return undefined;
     const silentUs = nowUs - Math.max(window.sinceUs, this.#lastReceivedUs);
@@ -359,6 +362,11 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
       return new LimitError(`RTMP peer sent ${bytes} bytes in ${idleMs} ms`);
     this.#restartRate();
     return undefined;
+  }
+
+  #late(what: string): TesseraError {
+    const message = `RTMP peer took too long for ${what}`;
+    return this.#role === "client" ? new PeerUnreachableError(message) : new LimitError(message);
   }
 
   #onClose(): void {

@@ -23,13 +23,23 @@ export const FPS = 30;
 const GOP = 30;
 
 /** H.264 as Annex B at 30 fps and stereo AAC, of so many seconds. */
-export async function generateMedia(seconds: number, codec: "h264" | "hevc" = "h264"): Promise<GeneratedMedia> {
+export async function generateMedia(
+  seconds: number,
+  codec: "h264" | "hevc" = "h264",
+): Promise<GeneratedMedia> {
   const folder = await mkdtemp(join(tmpdir(), "tessera-media-"));
   try {
     const [video, audio] = [join(folder, `v.${codec}`), join(folder, "a.aac")];
     const common = ["-nostdin", "-hide_banner", "-loglevel", "error", "-t", String(seconds)];
     const x264 = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-x264-params", "aud=1"];
-    const x265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "aud=1:bframes=0:log-level=error"];
+    const x265 = [
+      "-c:v",
+      "libx265",
+      "-preset",
+      "ultrafast",
+      "-x265-params",
+      "aud=1:bframes=0:log-level=error",
+    ];
     const picture = ["-f", "lavfi", "-i", `testsrc=size=320x240:rate=${FPS}`, "-t", String(seconds)];
     const encode = [...(codec === "h264" ? x264 : x265), "-pix_fmt", "yuv420p", "-g", String(GOP)];
     await run("ffmpeg", [...common, ...picture, ...encode, "-f", codec, video]);

@@ -69,15 +69,14 @@ export class AudioMixer implements Disposable {
   #next: number | undefined;
   readonly #selection: SpeakerSelection;
   readonly #active = new ActiveSpeaker();
-  readonly #leveller: LoudnessLeveller | undefined;
+  readonly #leveller: LoudnessLeveller;
   readonly #loudness = new LoudnessMeter();
 
+  /** @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if `maxSpeakers` is no whole number of at least 1. */
   constructor(options: AudioMixerOptions) {
-    if (!Number.isInteger(options.maxSpeakers) || options.maxSpeakers < 1) {
-      throw new InvalidArgumentError("maxSpeakers", "must be a whole number of at least 1");
-    }
+    checkOptions(options);
     this.#selection = new SpeakerSelection(options);
-    this.#leveller = options.loudness === undefined ? undefined : new LoudnessLeveller(options.loudness);
+    this.#leveller = new LoudnessLeveller(options.loudness);
     this.#sound = this.#createSound();
   }
 
@@ -108,6 +107,13 @@ export class AudioMixer implements Disposable {
     source.leave();
     this.#leaving.push(source);
     this.#rebuild();
+  }
+
+  /** Changes how it mixes, from the next tick on. @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` as the constructor. */
+  configure(options: AudioMixerOptions): void {
+    checkOptions(options);
+    this.#selection.maxSpeakers = options.maxSpeakers;
+    this.#leveller.target = options.loudness;
   }
 
   /** True if the source is in the mix, on or off the air. */
@@ -177,7 +183,7 @@ export class AudioMixer implements Disposable {
       lufs: readLoudness(this.#loudness),
       truePeakDb: this.#loudness.truePeakDb,
       limiterGainDb: toDb(this.#shared.limiter.gain),
-      levellerGainDb: this.#leveller?.gainDb ?? 0,
+      levellerGainDb: this.#leveller.gainDb,
       sums: this.#sums.size,
     };
   }
@@ -199,13 +205,13 @@ export class AudioMixer implements Disposable {
       source.weigh(mixed.includes(source.id));
       if (!source.silent) add(total, source.contribution, 1);
     }
-    const levelFrom = this.#leveller?.gain ?? 1;
-    this.#leveller?.push(total);
+    const levelFrom = this.#leveller.gain;
+    this.#leveller.push(total);
     const input: SumInput = {
       sources: this.#all,
       total,
       levelFrom,
-      levelTo: this.#leveller?.gain ?? 1,
+      levelTo: this.#leveller.gain,
       shared: this.#shared,
       scratch: this.#scratch.subarray(0, count * CHANNELS),
     };
@@ -284,4 +290,10 @@ function check(settings: SourceSettings): SourceSettings {
   if (!Number.isFinite(delayMs)) throw new InvalidArgumentError("delayMs", "must be a number");
   if (Number.isNaN(priority)) throw new InvalidArgumentError("priority", "must be a number");
   return settings;
+}
+
+function checkOptions({ maxSpeakers, loudness }: AudioMixerOptions): void {
+  const valid = Number.isInteger(maxSpeakers) && maxSpeakers >= 1;
+  if (!valid) throw new InvalidArgumentError("maxSpeakers", "must be a whole number of at least 1");
+  if (!Number.isFinite(loudness ?? 0)) throw new InvalidArgumentError("loudness", "must be a number");
 }

@@ -25,7 +25,8 @@ const MAX_CUT_DB = 24;
  * up. Between -24 and +18 dB, 1.5 dB a second at the most, 4 dB a second in the first seconds of sound.
  */
 export class LoudnessLeveller {
-  readonly #target: number;
+  /** In LUFS. Undefined lets the gain go back to 0 dB, as slowly as it came, and leaves levels alone from there. */
+  target: number | undefined;
   readonly #meter = new LoudnessMeter();
   readonly #pcm = new Float32Array(TICK_SAMPLES * CHANNELS);
   #steps = 0;
@@ -33,9 +34,9 @@ export class LoudnessLeveller {
   #usualEnergy = 0;
   #gainDb = 0;
 
-  /** @param target in LUFS. */
-  constructor(target: number) {
-    this.#target = target;
+  /** @param target in LUFS; see {@link target}. */
+  constructor(target: number | undefined) {
+    this.target = target;
   }
 
   /** Gain from here on, in dB. */
@@ -50,15 +51,17 @@ export class LoudnessLeveller {
 
   /** Takes a tick of the mix before this gain, interleaved. Ramp from the old {@link gain} to the new over a tick. */
   push(mix: Float64Array): void {
+    if (this.target === undefined && this.#gainDb === 0) return;
     const pcm = this.#pcm.subarray(0, mix.length);
     pcm.set(mix);
     this.#meter.push(pcm);
     if (this.#meter.steps === this.#steps) return;
     this.#steps = this.#meter.steps;
-    this.#follow(this.#meter.momentary);
+    if (this.target === undefined) this.#approach(0, SLEW_DB_PER_STEP);
+    else this.#follow(this.#meter.momentary, this.target);
   }
 
-  #follow(momentary: number): void {
+  #follow(momentary: number, target: number): void {
     const usual = toLufs(this.#usualEnergy);
     if (momentary < usual + RELATIVE_GATE && momentary > QUIET_VOICE) this.#usualEnergy *= SINK_PER_STEP;
     if (!(momentary > GATE) || momentary < usual + RELATIVE_GATE) return;
@@ -66,9 +69,13 @@ export class LoudnessLeveller {
     const share = 1 / Math.min(this.#heard, MEMORY_STEPS);
     this.#usualEnergy += (10 ** ((momentary + 0.691) / 10) - this.#usualEnergy) * share;
     if (this.#heard < LEAST_STEPS) return;
-    const wanted = this.#target - toLufs(this.#usualEnergy);
+    const wanted = target - toLufs(this.#usualEnergy);
     const bounded = Math.max(-MAX_CUT_DB, Math.min(MAX_BOOST_DB, wanted));
     const slew = this.#heard < MEMORY_STEPS ? EARLY_SLEW_DB_PER_STEP : SLEW_DB_PER_STEP;
-    this.#gainDb += Math.max(-slew, Math.min(slew, bounded - this.#gainDb));
+    this.#approach(bounded, slew);
+  }
+
+  #approach(gainDb: number, slewDb: number): void {
+    this.#gainDb += Math.max(-slewDb, Math.min(slewDb, gainDb - this.#gainDb));
   }
 }

@@ -48,14 +48,15 @@ interface Standing {
  * Deterministic: ties go by priority, level, then id. Time is the count of updates.
  */
 export class SpeakerSelection {
-  readonly #maxSpeakers: number;
+  /** Most sources of policy `speaker` that are mixed at once; may change at any time. */
+  maxSpeakers: number;
   readonly #holdTicks: number;
   readonly #standings = new Map<string, Standing>();
   #tick = 0;
   #mixed: readonly string[] = [];
 
   constructor({ maxSpeakers, holdTicks = HOLD_TICKS }: SelectionOptions) {
-    this.#maxSpeakers = maxSpeakers;
+    this.maxSpeakers = maxSpeakers;
     this.#holdTicks = holdTicks;
   }
 
@@ -73,7 +74,7 @@ export class SpeakerSelection {
       if (candidate.audible) audible += 1;
     }
     if (this.#standings.size > candidates.length) this.#forget(candidates);
-    if (audible > this.#maxSpeakers) this.#compete(candidates);
+    if (audible > this.maxSpeakers) this.#compete(candidates);
     else for (const candidate of candidates) this.#standing(candidate).seated = candidate.audible;
     return this.#publish(candidates);
   }
@@ -88,7 +89,7 @@ export class SpeakerSelection {
   }
 
   #compete(candidates: readonly Candidate[]): void {
-    let free = this.#maxSpeakers;
+    let free = this.maxSpeakers;
     for (const candidate of candidates) {
       const standing = this.#standing(candidate);
       if (candidate.policy === "always") standing.seated = candidate.audible;

@@ -406,6 +406,22 @@ describe("a room", () => {
     expect(mixer.mixStats().lufs.integrated).toBeCloseTo(-26, 1);
   });
 
+  test("the number of speakers may change while it runs", () => {
+    using mixer = new AudioMixer({ maxSpeakers: 3 });
+    for (const id of ["a", "b", "c"]) {
+      mixer.add(id, { policy: "speaker" });
+      give(mixer, id, new Float32Array(LENGTH * 2));
+    }
+    expect(mixer.tick(0).speakers).toEqual(["a", "b", "c"]);
+    mixer.configure({ maxSpeakers: 2 });
+    expect(mixer.tick(1).speakers).toEqual([]);
+    mixer.configure({ maxSpeakers: 4 });
+    expect(mixer.tick(2).talkers).toBe(3);
+    expect(() => mixer.configure({ maxSpeakers: 1.5 })).toThrowError(
+      expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
+    );
+  });
+
   test("sources are added once and removed at any time", () => {
     using mixer = new AudioMixer({ maxSpeakers: 3 });
     mixer.add("a");

@@ -63,4 +63,15 @@ describe("LoudnessLeveller", () => {
     expect(gains(new LoudnessLeveller(-40), noise(30 * 48_000, 1)).at(-1)).toBeGreaterThanOrEqual(-24);
     expect(gains(new LoudnessLeveller(-16), new Float32Array(960_000)).at(-1)).toBe(0);
   });
+
+  test("without a target goes back as slowly, and then leaves levels alone", () => {
+    const leveller = new LoudnessLeveller(-16);
+    const levelled = gains(leveller, speech(10, { level: 0.05 })).at(-1) ?? 0;
+    expect(levelled).toBeGreaterThan(6);
+    leveller.target = undefined;
+    const back = gains(leveller, speech(20, { level: 0.05 }));
+    expect(Math.abs((back[9] ?? 0) - levelled)).toBeLessThan(3);
+    expect(back.at(-1)).toBe(0);
+    expect(leveller.gain).toBe(1);
+  });
 });

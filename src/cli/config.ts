@@ -82,6 +82,7 @@ export function serveCommand(): Command {
     .description("Runs a node: HTTP, RPC, RTMP, and workers that mix.")
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
+    .allowExcessArguments()
     .option("--config <file>", "JSON file with any of these options, keys in camelCase");
   for (const key of KEYS) command.addOption(optionOf(key));
   for (const flag of NOT_SUPPORTED.flatMap(({ flags }) => flags ?? [])) {

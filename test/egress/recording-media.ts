@@ -30,6 +30,8 @@ export interface MediaWish {
   readonly video?: "h264" | "hevc" | "vp8" | "vp9" | "av1" | undefined;
   readonly audio?: "aac" | "opus" | "flac" | undefined;
   readonly bframes?: number;
+  /** x264's; `ultrafast` makes Baseline, others High. */
+  readonly preset?: string;
   readonly gop?: number;
   /** The colour is noise, which no encoder makes small. */
   readonly noise?: boolean;
@@ -104,8 +106,9 @@ function encodeVideo(wish: MediaWish) {
   context.colorPrimaries = AVCOL_PRI_BT709;
   context.colorTrc = AVCOL_TRC_BT709;
   const tune = bframes === 0 && (codec === "h264" || codec === "hevc") ? { tune: "zerolatency" } : {};
+  const preset = wish.preset === undefined ? {} : { preset: wish.preset };
   // Not as a Dictionary: node-av 6.1.1 frees one that open2 was given a second time when it is collected.
-  for (const [key, value] of Object.entries({ ...options, ...tune })) {
+  for (const [key, value] of Object.entries({ ...options, ...tune, ...preset })) {
     check(context.setOption(key, value, AV_OPT_TYPE_STRING, AV_OPT_SEARCH_CHILDREN), `${name} ${key}`);
   }
   check(context.open2Sync(null, null), name);

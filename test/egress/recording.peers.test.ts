@@ -56,9 +56,9 @@ describe("a whole recording", () => {
   const cases: { file: string; wish: MediaWish; chromiumShows?: boolean }[] = [
     { file: "plain.mp4", wish: {} },
     { file: "plain.mkv", wish: {} },
-    { file: "reordered.mp4", wish: { bframes: 2, rate: ntsc } },
+    { file: "reordered.mp4", wish: { bframes: 2, rate: ntsc, preset: "veryfast" } },
     { file: "reordered.mkv", wish: { bframes: 2, rate: ntsc } },
-    { file: "fast.mp4", wish: { rate: { num: 60, den: 1 }, frames: 240 } },
+    { file: "fast.mp4", wish: { preset: "veryfast", rate: { num: 60, den: 1 }, frames: 240 } },
     { file: "midway.mp4", wish: { rate: { num: 25, den: 1 }, firstFrame: 12_345 } },
     { file: "hevc.mp4", wish: { video: "hevc" }, chromiumShows: false },
     { file: "hevc.mkv", wish: { video: "hevc", bframes: 2 }, chromiumShows: false },

@@ -84,9 +84,9 @@ describe("a constant mapping", () => {
 
 describe("drift", () => {
   const cases = [
-    { ppm: 200, seconds: 120, jitterMs: 0 },
+    { ppm: 200, seconds: 60, jitterMs: 0 },
     { ppm: -200, seconds: 60, jitterMs: 3 },
-    { ppm: 50, seconds: 120, jitterMs: 1 },
+    { ppm: 50, seconds: 90, jitterMs: 1 },
     { ppm: 1000, seconds: 60, jitterMs: 0 },
     { ppm: -1000, seconds: 60, jitterMs: 2 },
   ];

@@ -3,7 +3,7 @@ import { basename, resolve } from "node:path";
 import { Command, CommanderError, Option } from "commander";
 import { MixSpec } from "../contract/mix-spec.ts";
 import { parse } from "../contract/parse.ts";
-import { InvalidArgumentError } from "../core/error.ts";
+import { InvalidArgumentError, NotSupportedError } from "../core/error.ts";
 import { nearest } from "../core/nearest.ts";
 
 /** What `tessera mix` was asked to do, checked. */
@@ -42,10 +42,14 @@ const IN_KEYS = ["id", "name", "role", "priority", "gain", "delay", "loop", "mut
 /**
  * Reads the arguments after `mix`.
  *
- * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if anything is wrong or missing: nothing has been started.
+ * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if anything is wrong or missing, {NotSupportedError}
+ *   `ERR_NOT_SUPPORTED` for what this build does not do: nothing has been started.
  */
 export function mixArguments(argv: readonly string[]): MixArguments {
   const flags = readFlags(argv);
+  if (flags.accel !== "auto" && flags.accel !== "cpu") {
+    throw new NotSupportedError(`--accel ${flags.accel}: composing on a device is not supported yet`);
+  }
   if (flags.in.length === 0) throw new InvalidArgumentError("--in", "give at least one input");
   if (flags.out.length === 0) throw new InvalidArgumentError("--out", "give at least one output");
   const [width, height] = readSize(flags.size);

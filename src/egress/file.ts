@@ -68,7 +68,7 @@ export class Recording implements Egress {
   readonly events: AsyncIterable<EgressEvent>;
   readonly #container: ContainerKind;
   readonly #clock: Clock;
-  readonly #segmentUs: Micros | undefined;
+  #segmentUs: Micros | undefined;
   readonly #wait: boolean;
   readonly #writer: RecordingWriter;
   readonly #interleaver: Interleaver;
@@ -115,6 +115,11 @@ export class Recording implements Egress {
   stats(): EgressStats {
     const { bytes, frames, dropped } = this.#writer.counts;
     return { bytes, frames, dropped: dropped + this.#dropped, retries: 0 };
+  }
+
+  /** Changes when new parts begin, in seconds of media; undefined: never by length. */
+  setSegment(segmentS: number | undefined): void {
+    this.#segmentUs = segmentS === undefined ? undefined : seconds(segmentS);
   }
 
   /** Begins a new part at the next key frame. */

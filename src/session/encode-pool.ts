@@ -81,6 +81,26 @@ export class EncodePool {
     );
   }
 
+  /** Moves an output to the encoder of another wish between two pictures. */
+  async moveVideo(view: View, wish: VideoWish, user: PacketTaker): Promise<void> {
+    const next = this.video(view, wish);
+    const before = [...this.#video.values()].find((encode) => encode.users.has(user));
+    if (before === next) return;
+    while (before !== undefined && !before.isIdle) await before.idle();
+    before?.users.delete(user);
+    next.add(user);
+    await this.#sweep();
+  }
+
+  /** Gives an output another sum, from the next tick on. */
+  reconnectAudio(spec: Identified<OutputSpec>, user: PacketTaker): void {
+    this.#feeds.get(user)?.close();
+    this.#feeds.delete(user);
+    for (const encode of this.#audio.values()) encode.users.delete(user);
+    this.connectAudio(spec, user);
+    void this.#sweep();
+  }
+
   /** Lets an output go; encoders without users close. */
   release(user: PacketTaker): Promise<void> {
     this.#feeds.get(user)?.close();

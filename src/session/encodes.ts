@@ -49,6 +49,7 @@ export class VideoEncode {
   #turn: Promise<void> = Promise.resolve();
   #wantsKey = false;
   #behind = 0;
+  #pending = 0;
   #skipped = 0;
   #frames = 0;
   #broken = false;
@@ -72,6 +73,16 @@ export class VideoEncode {
   get behind(): number {
     return this.#behind;
   }
+  /** Settles when everything handed in has been given to the users. */
+  async idle(): Promise<void> {
+    await this.#turn;
+  }
+
+  /** True while nothing that was handed in is on its way. */
+  get isIdle(): boolean {
+    return this.#pending === 0;
+  }
+
   /** Settles when a picture that is in work is done. */
   async caughtUp(): Promise<void> {
     await this.#turn;
@@ -94,7 +105,9 @@ export class VideoEncode {
    */
   offer(picture: Picture, at: Micros, arrivalUs?: Micros): Promise<void> {
     this.#behind += 1;
+    this.#pending += 1;
     this.#turn = this.#turn.then(() => this.#take(picture, at, arrivalUs));
+    this.#turn = this.#turn.then(() => void (this.#pending -= 1));
     return this.#turn;
   }
 

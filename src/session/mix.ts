@@ -11,7 +11,7 @@ import type {
   ViewState,
   WorkerSettings,
 } from "../contract/worker.ts";
-import { ExistsError, NotFoundError } from "../core/error.ts";
+import { ExistsError, InvalidArgumentError, NotFoundError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import { type Micros, us } from "../core/time.ts";
 import type { EgressStreams } from "../egress/egress.ts";
@@ -19,7 +19,6 @@ import { type Clock, LiveClock, VirtualClock, wallTimeMs } from "../media/clock.
 import { AudioMixer, TICK_US } from "../mixer/audio/audio-mixer.ts";
 import { TileCache } from "../mixer/video/tile.ts";
 import { encodeStill } from "../native/image.ts";
-import { Cards } from "./cards.ts";
 import { Conductor } from "./conductor.ts";
 import type { DecodingSlots } from "./decoding-slot.ts";
 import { openEgress } from "./egress-opener.ts";
@@ -31,6 +30,7 @@ import { Pulse } from "./pulse.ts";
 import { soloView } from "./solo-view.ts";
 import { Source } from "./source.ts";
 import { type Publishers, SourceOpener } from "./source-opener.ts";
+import { Stills } from "./stills.ts";
 import { View } from "./view.ts";
 
 const TICKS_PER_SECOND = 50;
@@ -65,7 +65,7 @@ export class Mix {
   readonly #context: MixContext;
   readonly #opener: SourceOpener;
   readonly #tiles = new TileCache();
-  readonly #cards: Cards;
+  readonly #stills: Stills;
   readonly #conductor: Conductor;
   readonly #startWallMs: number;
   #joined = 0;
@@ -86,7 +86,7 @@ export class Mix {
     this.clock = virtual ? new VirtualClock() : new LiveClock(originUs, { held });
     this.#startWallMs = wallTimeMs() - this.clock.now() / 1000;
     this.mixer = new AudioMixer(state.audio);
-    this.#cards = new Cards(settings.assetDir);
+    this.#stills = new Stills(settings.assetDir);
     this.#opener = new SourceOpener({
       mix: state.id,
       clock: this.clock,
@@ -152,7 +152,7 @@ export class Mix {
       meters: this.meters,
       log: this.#context.log,
       tiles: this.#tiles,
-      cards: this.#cards,
+      stills: this.#stills,
       speaker: () => this.#speaker,
       emit: (event) => this.emit(event),
     });
@@ -212,9 +212,15 @@ export class Mix {
     return egress.sdp === undefined ? {} : { sdp: egress.sdp() };
   }
 
-  updateOutput(id: string, update: OutputUpdate): void {
+  /** Settles when the new encoders have taken over, with no picture missing or twice. */
+  async updateOutput(id: string, update: OutputUpdate): Promise<void> {
     const output = this.#output(id);
-    if (update.segmentS !== undefined) output.recording?.setSegment(update.segmentS);
+    const spec = updatedOutput(output.spec, update);
+    if (update.segmentS !== undefined) output.recording?.setSegment(update.segmentS ?? undefined);
+    if (update.audio !== undefined) this.pool.reconnectAudio(spec, output);
+    const view = this.#viewFor(spec);
+    if (update.video !== undefined && view !== undefined) await this.pool.moveVideo(view, spec.video, output);
+    output.spec = spec;
   }
 
   async removeOutput(id: string): Promise<void> {
@@ -303,7 +309,7 @@ export class Mix {
     const summary = mixSummary(this, this.#conductor);
     for (const view of this.views.values()) view.close();
     this.#tiles[Symbol.dispose]();
-    this.#cards[Symbol.dispose]();
+    this.#stills[Symbol.dispose]();
     this.mixer[Symbol.dispose]();
     return summary;
   }
@@ -344,4 +350,18 @@ export class Mix {
     if (output === undefined) throw new NotFoundError(`no output ${id} in mix ${this.id}`);
     return output;
   }
+}
+
+/** @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` for what only other kinds have. */
+function updatedOutput(spec: Identified<OutputSpec>, update: OutputUpdate): Identified<OutputSpec> {
+  const { without, matrix } = update.audio ?? {};
+  const audio = {
+    ...spec.audio,
+    ...(without === undefined ? {} : { without: without ?? undefined }),
+    ...(matrix === undefined ? {} : { matrix }),
+  };
+  const next = { ...spec, audio, video: { ...spec.video, ...update.video } };
+  if (update.segmentS === undefined) return next;
+  if (next.kind !== "file") throw new InvalidArgumentError("/segmentS", "is for recordings only");
+  return { ...next, segmentS: update.segmentS ?? undefined };
 }

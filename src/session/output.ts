@@ -21,7 +21,8 @@ export interface OutputContext {
  * waits for its peer.
  */
 export class Output implements PacketTaker {
-  readonly spec: Identified<OutputSpec>;
+  /** What it is now; `output.update` replaces it. */
+  spec: Identified<OutputSpec>;
   readonly #egress: Egress;
   readonly #context: OutputContext;
   readonly #video = new RateMeter();

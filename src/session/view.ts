@@ -11,11 +11,11 @@ import { Window } from "../media/stats.ts";
 import { Compositor, type Layer } from "../mixer/video/compositor.ts";
 import { fitInto } from "../mixer/video/fit.ts";
 import type { TileCache } from "../mixer/video/tile.ts";
-import type { Picture } from "../native/picture.ts";
-import type { Cards } from "./cards.ts";
+import { Picture } from "../native/picture.ts";
 import type { VideoEncode } from "./encodes.ts";
 import type { MixMeters } from "./mix-meters.ts";
 import type { Source } from "./source.ts";
+import { canvasStill, type Still, type Stills, sourceStill, toYuv } from "./stills.ts";
 
 /**
  * Stamps miss their own grid by up to half a millisecond. A source of twice the view's rate has every second picture
@@ -29,7 +29,7 @@ export interface ViewContext {
   readonly tiles: TileCache;
   readonly meters: MixMeters;
   readonly log: Logger;
-  readonly cards: Cards;
+  readonly stills: Stills;
   /** Virtual clock: results must not depend on when things are ready. */
   readonly virtual: boolean;
   speaker(): string | null;
@@ -72,8 +72,7 @@ export class View {
     this.#context = context;
     this.rate = rational(state.fps);
     this.#nextFrame = Math.max(0, frameIndexAt(us(startUs - 1), this.rate) + 1);
-    const background = context.cards.background(state, this.#backgroundColor());
-    this.#compositor = new Compositor(background, context.tiles, context.virtual);
+    this.#compositor = new Compositor(this.#backdrop(), context.tiles, context.virtual);
   }
 
   get id(): string {
@@ -207,7 +206,8 @@ export class View {
     const began = performance.now();
     this.#applyPending();
     this.#arrange();
-    if (this.#context.virtual) await this.#prepareCards();
+    if (this.#context.virtual)
+      await Promise.all(this.#neededStills().map((still) => this.#context.stills.prepare(still)));
     const layers = this.#layers(at);
     const picture = await this.#compositor.compose(layers);
     this.#last?.[Symbol.dispose]();
@@ -225,7 +225,7 @@ export class View {
     for (const { state, frame, receipt } of due) {
       this.#state = state;
       this.#arrange();
-      this.#compositor.setBackground(this.#context.cards.background(state, this.#backgroundColor()));
+      this.#compositor.setBackground(this.#backdrop());
       const applied = this.#receipt(
         state.revision,
         this.#nextFrame,
@@ -285,7 +285,9 @@ export class View {
 
   /** Synchronous: queues may free a frame that is not taken at once. */
   #layers(at: Micros): Layer[] {
-    const layers: Layer[] = [];
+    const layers = [this.#backgroundImage(), this.#slate()]
+      .filter((still) => still !== undefined)
+      .map((still) => this.#context.stills.layer(still));
     const half = period(this.rate) / 2;
     for (const placement of this.#placements) {
       const source = placement.source === null ? undefined : this.#context.sources.get(placement.source);
@@ -294,7 +296,8 @@ export class View {
       const beforeUs = at + half - GRID_MARGIN_US - source.timeline.shiftUs - trimUs;
       const queued = source.picture.queue.select(this.id, beforeUs);
       if (queued === undefined || !source.hasPicture) {
-        if (placement.fallback !== "hide") layers.push(this.#context.cards.card(source, placement));
+        if (placement.fallback !== "hide")
+          layers.push(this.#context.stills.layer(sourceStill(source, placement)));
         continue;
       }
       this.#alignTo(source, queued.sourceUs);
@@ -304,14 +307,27 @@ export class View {
     return layers;
   }
 
-  /** Virtual clock: cards that may be needed are there before they are. */
-  async #prepareCards(): Promise<void> {
-    const jobs = this.#placements.map((placement) => {
+  /** What may have to be shown in this picture that is not moving. */
+  #neededStills(): Still[] {
+    const stills = [this.#backgroundImage(), this.#slate()].filter((still) => still !== undefined);
+    for (const placement of this.#placements) {
       const source = placement.source === null ? undefined : this.#context.sources.get(placement.source);
-      const mayShow = source !== undefined && (!source.hasPicture || source.picture.queue.length === 0);
-      return mayShow ? this.#context.cards.prepare(source, placement) : undefined;
-    });
-    await Promise.all(jobs);
+      const isNeeded = source !== undefined && (!source.hasPicture || source.picture.queue.length === 0);
+      if (isNeeded) stills.push(sourceStill(source, placement));
+    }
+    return stills;
+  }
+
+  #backgroundImage(): Still | undefined {
+    const image = this.#state.layout.background?.image;
+    return image === undefined ? undefined : canvasStill(this.#state, image, this.#backgroundColor());
+  }
+
+  /** Shown while no source is on screen. */
+  #slate(): Still | undefined {
+    const { slate } = this.#state;
+    if (slate === undefined || this.onScreen().size > 0) return undefined;
+    return canvasStill(this.#state, slate, this.#backgroundColor());
   }
 
   /** Only the first view steers a source's phase, and only where the rates agree. */
@@ -333,6 +349,10 @@ export class View {
       z,
     }));
     return { revision, frame, appliedPtsUs: frameTime(frame, this.rate), placements: shown, late };
+  }
+
+  #backdrop(): Picture {
+    return Picture.solid(this.#state.width, this.#state.height, toYuv(this.#backgroundColor()));
   }
 
   #backgroundColor(): string {

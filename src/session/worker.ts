@@ -122,7 +122,7 @@ export class Worker {
       "layout.set": (params) => mix(params).setLayout(params.view, params.atPtsUs, params.dryRun),
       "layout.get": (params) => mix(params).layout(params.view),
       "output.add": (params) => mix(params).addOutput(params.output),
-      "output.update": (params) => done(mix(params).updateOutput(params.id, params.update)),
+      "output.update": async (params) => done(await mix(params).updateOutput(params.id, params.update)),
       "output.remove": (params) => done(mix(params).removeOutput(params.id)),
       "output.split": (params) => done(mix(params).output(params.id).recording?.split()),
       "output.pause": (params) => done(mix(params).output(params.id).pause()),

@@ -12,23 +12,24 @@ import {
   PeerUnreachableError,
   type TesseraError,
 } from "../core/error.ts";
-import { us } from "../core/time.ts";
 import { LiveClock } from "../media/clock.ts";
 import { DemuxError, Demuxer } from "../native/demuxer.ts";
 import { logErrors } from "../native/libav.ts";
+import { type PacketPipeStream, PacketPipeWriter } from "../transport/packet-pipe-writer.ts";
 import { CheckedProxy, checkedAddress } from "./checked-proxy.ts";
-import { type PullRequest, writeMessage } from "./pull-frames.ts";
 import { type PullPlan, pinAddress, planPull } from "./pull-plan.ts";
+import { PULL_STREAM, type PullOpened, type PullRequest } from "./pull-request.ts";
 
 /** FFmpeg's codes for answers that say no: HTTP 401 and 403. */
 const REJECTED: readonly number[] = [-825242872, -858797304];
 /** FFmpeg's codes for bytes that are no media, or hold no stream. */
 const NO_MEDIA: readonly number[] = [-1094995529, -1381258232];
 
-const pipe = new Socket({ fd: 3, readable: false, writable: true });
+const clock = new LiveClock();
+const pipe = new PacketPipeWriter(new Socket({ fd: 3 }), { clock });
 // The parent is gone, or has had enough. A blocked FFmpeg thread would hold a regular exit up.
 const die = (): void => void process.kill(process.pid, "SIGKILL");
-pipe.on("error", die);
+void pipe.closed.then(die);
 
 const lines = createInterface({ input: process.stdin });
 lines.once("line", (line) => void pull(JSON.parse(line) as PullRequest));
@@ -36,27 +37,30 @@ lines.once("close", die);
 
 async function pull(wanted: PullRequest): Promise<void> {
   logErrors();
+  const stream = pipe.open(PULL_STREAM);
   try {
-    await deliver(wanted);
-    await writeMessage(pipe, { type: "end" });
+    await deliver(wanted, stream);
+    stream.end();
   } catch (error) {
-    await writeMessage(pipe, { type: "error", error: errorInfo(error) });
+    stream.end(errorInfo(error));
   }
-  pipe.end(die);
+  // The parent closes the pipe when it has read all of it, and that is the end.
 }
 
-async function deliver(wanted: PullRequest): Promise<void> {
+async function deliver(wanted: PullRequest, stream: PacketPipeStream): Promise<void> {
   const policy = new DestinationPolicy(wanted.destinations);
   const plan = planPull(wanted.url, wanted.ioTimeoutUs);
   await using proxy = plan.byProxy ? await CheckedProxy.open(policy) : undefined;
   if (proxy !== undefined) process.env.http_proxy = proxy.url;
   const pinned = plan.byProxy ? { url: wanted.url, plan } : await pin(wanted.url, plan, policy);
-  await using demuxer = await open(pinned.url, pinned.plan, wanted).catch((error: unknown) => {
+  await using demuxer = await open(pinned.url, pinned.plan).catch((error: unknown) => {
     throw proxy?.failure ?? (error instanceof DemuxError ? openError(error) : error);
   });
-  await writeMessage(pipe, { type: "open", wrapUs: demuxer.wrapUs });
+  const opened: PullOpened = { wrapUs: Number.isFinite(demuxer.wrapUs) ? demuxer.wrapUs : null };
+  pipe.control(JSON.stringify(opened));
   for (let packet = await demuxer.read(); packet !== undefined; packet = await demuxer.read()) {
-    await writeMessage(pipe, { type: "packet", packet });
+    stream.push(packet);
+    await stream.ready();
   }
   const { failure } = demuxer;
   if (failure !== undefined) throw new PeerLostError(failure.message, { cause: failure });
@@ -71,9 +75,8 @@ async function pin(
   return pinAddress(url, await checkedAddress(host.replace(/^\[|\]$/g, ""), policy), plan);
 }
 
-function open(url: string, plan: PullPlan, { nowUs }: PullRequest): Promise<Demuxer> {
-  const { protocols, formats, extra, probeIfNeeded } = plan;
-  return Demuxer.open({ url, protocols, formats, extra, probeIfNeeded, clock: new LiveClock(us(nowUs)) });
+function open(url: string, { protocols, formats, extra, probeIfNeeded }: PullPlan): Promise<Demuxer> {
+  return Demuxer.open({ url, protocols, formats, extra, probeIfNeeded, clock });
 }
 
 function openError(error: DemuxError): TesseraError {

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Readable } from "node:stream";
+import type { Duplex } from "node:stream";
 import type { DestinationRules } from "../core/destinations.ts";
 import {
-  type ErrorInfo,
+  errorInfo,
   InternalError,
   MediaInvalidError,
   PeerLostError,
@@ -14,9 +14,10 @@ import { type Micros, ms, us } from "../core/time.ts";
 import type { Clock } from "../media/clock.ts";
 import { Link } from "../media/link.ts";
 import type { Packet } from "../media/packet.ts";
+import { PacketPipeReader } from "../transport/packet-pipe-reader.ts";
 import type { Ingest } from "./ingest.ts";
-import { type PullMessage, type PullRequest, readMessages } from "./pull-frames.ts";
 import { planPull } from "./pull-plan.ts";
+import { PULL_STREAM, type PullOpened, type PullRequest } from "./pull-request.ts";
 import { StampTracker } from "./timestamps.ts";
 
 /** A network input that FFmpeg opens. */
@@ -103,15 +104,18 @@ class PullIngest implements Ingest {
 
   /** Runs the child to its end and leaves in `#failure` why, if that was no regular one. Never rejects. */
   async #run(): Promise<void> {
-    const exited = Promise.withResolvers<string>();
     const watching = this.#watch();
+    const exited = Promise.withResolvers<string>();
     try {
       const child = this.#spawn();
-      this.#child = child;
       child.once("error", (error) => exited.resolve(error.message));
       child.once("exit", (code, signal) => exited.resolve(signal ?? `exit ${code}`));
-      const ended = await this.#receive(child.stdio[3] as Readable);
-      if (!ended) this.#fail(new PeerLostError(`its reader died: ${await exited.promise}`));
+      await using pipe = new PacketPipeReader(child.stdio[3] as Duplex);
+      void this.#learn(pipe);
+      const died = exited.promise.then((how) => this.#fail(new PeerLostError(`its reader died: ${how}`)));
+      await this.#receive(pipe).catch((error: unknown) =>
+        this.#explain(error, pipe.isClosed ? died : undefined),
+      );
     } catch (error) {
       this.#fail(error instanceof Error ? error : new InternalError(String(error)));
     } finally {
@@ -122,17 +126,22 @@ class PullIngest implements Ingest {
     }
   }
 
+  /** Hears what the child says of the input. */
+  async #learn(pipe: PacketPipeReader): Promise<void> {
+    for await (const text of pipe.controls) {
+      const { wrapUs } = JSON.parse(text) as PullOpened;
+      this.#tracker = new StampTracker(wrapUs ?? undefined);
+      this.#activeUs = this.#options.clock.now();
+    }
+  }
+
   #spawn(): ChildProcess {
-    const { url, destinations, clock, stallTimeoutMs = 5000 } = this.#options;
+    const { url, destinations, stallTimeoutMs = 5000 } = this.#options;
     const program = new URL(import.meta.url.replace(/pull\.(ts|js)$/, "pull-child.$1")).pathname;
     // An empty environment: FFmpeg would follow proxies named there.
     const child = spawn(process.execPath, [program], { stdio: ["pipe", "ignore", "pipe", "pipe"], env: {} });
-    const request: PullRequest = {
-      url,
-      destinations,
-      ioTimeoutUs: stallTimeoutMs * 2000,
-      nowUs: clock.now(),
-    };
+    this.#child = child;
+    const request: PullRequest = { url, destinations, ioTimeoutUs: stallTimeoutMs * 2000 };
     child.stdin?.on("error", () => undefined); // It died; its exit says so.
     child.stdin?.write(`${JSON.stringify(request)}\n`);
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
@@ -141,32 +150,17 @@ class PullIngest implements Ingest {
     return child;
   }
 
-  /** True if the child said how it ended. */
-  async #receive(pipe: Readable): Promise<boolean> {
-    for await (const message of readMessages(pipe)) {
-      this.#activeUs = this.#options.clock.now();
-      if (message.type === "end") return true;
-      if (message.type === "error") {
-        this.#fail(this.#explained(message.error));
-        return true;
-      }
-      await this.#take(message);
+  async #receive(pipe: PacketPipeReader): Promise<void> {
+    const { clock } = this.#options;
+    for await (const packet of pipe.open(PULL_STREAM, { clock })) {
+      this.#isOpen = true;
+      this.#activeUs = clock.now();
+      const { ptsUs, dtsUs, discontinuity } = this.#tracker.track(packet.kind, packet);
+      this.#link.push({ ...packet, ptsUs, dtsUs, ...(discontinuity ? { discontinuity } : {}) });
+      if (this.#isLive) continue;
+      await this.#link.drained();
+      this.#activeUs = clock.now();
     }
-    return this.#stop.signal.aborted;
-  }
-
-  async #take(message: Extract<PullMessage, { type: "open" | "packet" }>): Promise<void> {
-    if (message.type === "open") {
-      this.#tracker = new StampTracker(message.wrapUs);
-      return;
-    }
-    this.#isOpen = true;
-    const { packet } = message;
-    const { ptsUs, dtsUs, discontinuity } = this.#tracker.track(packet.kind, packet);
-    this.#link.push({ ...packet, ptsUs, dtsUs, ...(discontinuity ? { discontinuity } : {}) });
-    if (this.#isLive) return;
-    await this.#link.drained();
-    this.#activeUs = this.#options.clock.now();
   }
 
   /** Kills the child when it takes too long to open, or goes silent. */
@@ -199,12 +193,14 @@ class PullIngest implements Ingest {
     if (!this.#stop.signal.aborted) this.#failure ??= why;
   }
 
-  /** A child's error with what FFmpeg said last, and without what a URL must not tell. */
-  #explained(error: ErrorInfo): Error {
+  /** Leaves a child's error with what FFmpeg said last, and without what a URL must not tell. */
+  async #explain(error: unknown, died: Promise<void> | undefined): Promise<void> {
+    await died; // A pipe that closes before its stream has ended is a dead child.
     const last = this.#said.trim().split("\n").at(-1) ?? "";
     const said = last.replace(/[a-z]+:\/\/\S+/gi, (url) => redactUrl(url));
-    const message = said === "" ? error.message : `${error.message} (${said})`;
-    if (error.code === "ERR_MEDIA_INVALID") return new MediaInvalidError(message);
-    return new RemoteError({ ...error, message });
+    const info = errorInfo(error);
+    const message = said === "" ? info.message : `${info.message} (${said})`;
+    if (info.code === "ERR_MEDIA_INVALID") this.#fail(new MediaInvalidError(message));
+    else this.#fail(new RemoteError({ ...info, message }));
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
@@ -99,6 +100,19 @@ describe("time", () => {
     const later = collect(mixer, 100_020, 100_030);
     expect(difference(later.subarray(1000), pcm.subarray(20 * 1920 + 1000, 30 * 1920))).toBe(0);
     expect(() => mixer.tick(100_029)).toThrowError(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+  });
+
+  test("says up to when sound is there", () => {
+    using mixer = new AudioMixer({ maxSpeakers: 4 });
+    mixer.add("a");
+    expect(mixer.untilUs("a")).toBeUndefined();
+    give(mixer, "a", noise(4800, 0.3), { start: 480 });
+    expect(mixer.untilUs("a")).toBe(110_000);
+    mixer.tick(0);
+    expect(mixer.untilUs("a")).toBe(110_000);
+    for (let n = 1; n < 10; n++) mixer.tick(n);
+    expect(mixer.untilUs("a")).toBeUndefined();
+    expect(mixer.untilUs("nobody")).toBeUndefined();
   });
 
   test("the operator's trim moves a source", () => {
@@ -387,6 +401,9 @@ describe("a room", () => {
       expect(talkers).toBe(speakers.length);
       expect(talkers).toBeLessThanOrEqual(3);
       for (const handle of handles) if (handle.shared) expect(handle.pcm).toBe(mix);
+      // Speech begins at tick 50; at most three ticks of it are lost to the gate.
+      if (n === 49) expect(speakers).toEqual([]);
+      if (n === 56) expect(speakers).toEqual(["p1v"]);
       if (n === 140) expect(speakers).toEqual(["p1v"]);
       if (n === 220) expect(speakers).toEqual(["p1v", "p7v"]);
     }
@@ -492,15 +509,21 @@ test("the same sound comes out, however it is cut into blocks", () => {
   expect(run(1)).toEqual(run(2));
 });
 
-/** What is held after a collection of garbage. */
-function heldBytes(): number {
+/** What is held after a collection of garbage; array buffers are freed behind the collector's back, so it looks thrice. */
+async function heldBytes(): Promise<number> {
   setFlagsFromString("--expose-gc");
-  (runInNewContext("gc") as () => void)();
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
+  const collect = runInNewContext("gc") as () => void;
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 3; i++) {
+    collect();
+    await setImmediate();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    least = Math.min(least, heapUsed + arrayBuffers);
+  }
+  return least;
 }
 
-test("ten thousand ticks do not grow memory", () => {
+test("ten thousand ticks do not grow memory", async () => {
   using mixer = new AudioMixer({ maxSpeakers: 2, loudness: -20 });
   const ids = ["a", "b"];
   const handles = ids.map((id) => {
@@ -525,9 +548,9 @@ test("ten thousand ticks do not grow memory", () => {
     mixer.tick(n);
   };
   for (let n = 0; n < 2000; n++) tick(n);
-  const before = heldBytes();
+  const before = await heldBytes();
   for (let n = 2000; n < 10_000; n++) tick(n);
-  expect(heldBytes() - before).toBeLessThan(4e6);
+  expect((await heldBytes()) - before).toBeLessThan(4e6);
   expect(mixer.mixStats().sums).toBe(2);
   for (const handle of handles) handle[Symbol.dispose]();
 }, 60_000);

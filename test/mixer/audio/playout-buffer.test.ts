@@ -4,6 +4,7 @@ import { us } from "../../../src/core/time.ts";
 import { PlayoutBuffer } from "../../../src/mixer/audio/playout-buffer.ts";
 import { driftRun, TONE_ROUGHNESS } from "./drift-run.ts";
 import { block, difference, generator, left, noise, roughness, tone } from "./signal.ts";
+import { speech } from "./speech.ts";
 
 const SECOND = 48_000;
 
@@ -139,6 +140,25 @@ describe("a changed playout delay", () => {
       expect(roughness(mono, from * 48 + 480)).toBeLessThan(3 * own);
     });
   }
+
+  test("speech that is stretched both ways stays as smooth as it was, and as loud", () => {
+    using buffer = new PlayoutBuffer();
+    const pcm = speech(20, { level: 0.3 });
+    const out = new Float32Array(900 * 1920);
+    for (let n = 0, given = 0; n < 900; n++) {
+      const delay = (n < 100 || n > 400 ? 24_000 : 9600) + (n % 7 === 0 ? 30 : 0);
+      for (; given < (n + 3) * 960; given += 960)
+        buffer.push(block(pcm, given, given + 960), at(given + delay));
+      buffer.pull(out.subarray(n * 1920, (n + 1) * 1920), us(n * 20_000));
+    }
+    expect(buffer.stats().splices).toBeGreaterThan(30);
+    expect(buffer.stats()).toMatchObject({ underruns: 0, jumps: 0 });
+    expect(roughness(left(out))).toBeLessThan(1.1 * roughness(left(pcm)));
+    const energy = (values: Float32Array): number =>
+      values.reduce((sum, x) => sum + x * x, 0) / values.length;
+    const [played, given] = [energy(out.subarray(48_000 * 4)), energy(pcm.subarray(0, 800 * 1920))];
+    expect(Math.abs(10 * Math.log10(played / given))).toBeLessThan(1);
+  });
 
   test("five seconds are jumped over, with a fade", () => {
     using buffer = new PlayoutBuffer();

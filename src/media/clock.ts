@@ -46,6 +46,7 @@ export class LiveClock implements Clock {
     signal?.throwIfAborted();
     if (at <= this.now()) return;
     await this.#started.promise;
+    signal?.throwIfAborted();
     // A Node timer counts whole milliseconds and may fire one early, hence the loop.
     for (let left = at - this.now(); left > 0; left = at - this.now()) await pause(left, signal);
   }

@@ -199,7 +199,9 @@ export class Conductor {
     if (this.#mix.settings.until?.inputsEnd !== true) return;
     const ending = sources.filter((source) => !source.isEndless);
     if (ending.length > 0 && ending.every((source) => source.isOver)) {
-      this.#endUs = Math.min(this.#endUs, Math.max(...ending.map((source) => source.endUs ?? nowUs)));
+      const lastUs = Math.max(...ending.map((source) => source.endUs ?? nowUs));
+      // Live, the end of an input may be learned after its time: what was composed meanwhile counts.
+      this.#endUs = Math.min(this.#endUs, this.#mix.virtual ? lastUs : Math.max(lastUs, nowUs));
       if (this.#endUs <= nowUs) this.#stopped.resolve();
     }
   }

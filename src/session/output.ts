@@ -2,7 +2,7 @@ import type { MixEventBody } from "../contract/events.ts";
 import type { OutputSpec } from "../contract/output-spec.ts";
 import type { OutputState, OutputStatus } from "../contract/status.ts";
 import type { Identified, MixSummary } from "../contract/worker.ts";
-import type { ErrorInfo } from "../core/error.ts";
+import { type ErrorInfo, errorInfo, MediaInvalidError, PeerUnreachableError } from "../core/error.ts";
 import type { Micros } from "../core/time.ts";
 import type { Egress, EgressEvent } from "../egress/egress.ts";
 import { Recording } from "../egress/file.ts";
@@ -113,7 +113,8 @@ export class Output implements PacketTaker {
   summary(): MixSummary["outputs"][number] {
     const path = this.#path === undefined ? {} : { path: this.#path };
     const error = this.#error === undefined ? {} : { error: this.#error };
-    return { id: this.spec.id, complete: this.#state === "ended", ...path, ...error };
+    const complete = this.#state === "ended" && this.#error === undefined;
+    return { id: this.spec.id, complete, ...path, ...error };
   }
 
   async #watch(): Promise<void> {
@@ -146,8 +147,19 @@ export class Output implements PacketTaker {
 
   #tell(state: OutputState, event: MixEventBody, error?: ErrorInfo): void {
     if (this.#state === "failed") return;
-    this.#become(state, error);
+    this.#become(state, error ?? (state === "ended" ? this.#unreached() : undefined));
     this.#context.emit(event);
+  }
+
+  /** Why it ended without its peer: what it last heard of it. Undefined if the peer was there to the end. */
+  #unreached(): ErrorInfo | undefined {
+    if (this.#state !== "connecting" && this.#state !== "retrying") return undefined;
+    if (this.#error !== undefined) return this.#error;
+    return errorInfo(
+      this.spec.kind === "file"
+        ? new MediaInvalidError("there was nothing to record")
+        : new PeerUnreachableError("the peer did not answer before the end"),
+    );
   }
 
   #become(state: OutputState, error: ErrorInfo | undefined): void {

@@ -35,6 +35,13 @@ describe("the live clock", () => {
     stop.abort(reason);
     await expect(sleeping).rejects.toBe(reason);
   });
+
+  test("an abort in the same turn as the sleep ends it at once", async () => {
+    const stop = new AbortController();
+    const sleeping = new LiveClock().sleepUntil(ms(10_000), stop.signal);
+    stop.abort(new Error("no more"));
+    await expect(sleeping).rejects.toThrow("no more");
+  });
 });
 
 describe("the virtual clock", () => {

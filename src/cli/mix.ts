@@ -9,11 +9,11 @@ import type { Identified, MixState, MixSummary, WorkerSettings } from "../contra
 import { errorInfo } from "../core/error.ts";
 import { createLogger } from "../core/log.ts";
 import { rational } from "../core/rational.ts";
+import { openKeyedDoor } from "../door/keyed-door.ts";
 import { Layouts } from "../service/layouts.ts";
 import { wallMs } from "../service/time.ts";
 import { WorkerProcess } from "../service/worker.ts";
 import { type MixArguments, mixArguments } from "./mix-arguments.ts";
-import { openMixDoor } from "./mix-door.ts";
 
 const WORKER = fileURLToPath(
   new URL(`../session/worker-main${import.meta.filename.endsWith(".js") ? ".js" : ".ts"}`, import.meta.url),
@@ -50,7 +50,14 @@ async function mix(wanted: MixArguments, state: MixState, folder: string): Promi
   const log = createLogger(process.env.TESSERA_LOG ?? "warn");
   await using worker = await WorkerProcess.open({ entry: WORKER, env: workerEnv(), log });
   const messages = worker.messages(state.id);
-  await using _door = await openMixDoor(wanted, worker, log);
+  await using _door = await openKeyedDoor({
+    ...wanted.rtmp,
+    keys: new Set(state.sources.filter(({ kind }) => kind === "rtmp").map(({ id }) => id)),
+    token: wanted.token,
+    mix: state.id,
+    pipe: worker.packetPipe,
+    log,
+  });
   const stop = (): void => void worker.call("mix.close", { mix: state.id }, 30_000).catch(() => undefined);
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
   await worker.call("mix.open", { state, settings: settingsOf(wanted, folder) });

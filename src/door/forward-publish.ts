@@ -1,6 +1,6 @@
 import { errorInfo, type TesseraError } from "../core/error.ts";
-import type { RtmpPublish } from "../door/rtmp-publish.ts";
 import type { PacketPipeStream } from "../transport/packet-pipe-writer.ts";
+import type { RtmpPublish } from "./rtmp-publish.ts";
 
 /**
  * Hands a publisher's packets to a worker until either is gone; a worker that does not keep up pauses this

@@ -72,6 +72,8 @@ export class Mix {
   #talkers = 0;
   #avOffsetMs = 0;
   #speaker: string | null = null;
+  /** The mixer keeps the array while it does not change. */
+  #speakers: readonly string[] | undefined;
   #onAir = new Map<string, string>();
 
   constructor(state: MixState, context: MixContext) {
@@ -274,8 +276,9 @@ export class Mix {
     this.pool.tick(index, now);
     this.#talkers = sound.talkers;
     if (index % TICKS_PER_SECOND === 0) this.#noteOffsets();
-    if (sound.speaker !== this.#speaker) {
+    if (sound.speaker !== this.#speaker || sound.speakers !== this.#speakers) {
       this.#speaker = sound.speaker;
+      this.#speakers = sound.speakers;
       this.emit({ type: "speaker.changed", speaker: sound.speaker, speakers: sound.speakers });
     }
   }

@@ -51,6 +51,7 @@ export const LAYOUT_METHODS: readonly Method[] = [
   method({
     name: "layout.get",
     action: "control",
+    reads: true,
     params: z.strictObject({ mix: Id, view: Id.default("main") }),
     covers: ofMix,
     handle: ({ service }, { mix, view }) => service.mix(mix).layout(view),

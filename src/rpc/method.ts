@@ -32,6 +32,8 @@ interface Definition<Shape extends z.ZodObject> {
   readonly covers: (params: z.output<Shape>) => string | undefined;
   /** The mix in whose order it runs, if that is another one. */
   readonly runsIn?: (params: z.output<Shape>) => string | undefined;
+  /** It changes nothing, so an idempotency key has nothing to guard and its answer, which may be large, is not kept. */
+  readonly reads?: true;
   /** Fills in what the caller left to us, before anything else. */
   readonly complete?: (
     params: z.output<Shape>,
@@ -44,14 +46,15 @@ const Key = z.string().min(1).max(256).optional();
 
 /** Defines a method once: its parameters, who may call it, and what it does. */
 export function method<Shape extends z.ZodObject>(definition: Definition<Shape>): Method {
-  const { name, action, params: shape, covers, runsIn = covers, complete, handle } = definition;
+  const { name, action, params: shape, covers, runsIn = covers, reads, complete, handle } = definition;
   const schema = shape.extend({ idempotencyKey: Key });
   const call = async (context: Context, raw: unknown): Promise<unknown> => {
     const { idempotencyKey, ...rest } = parse(schema, raw ?? {}) as { idempotencyKey?: string };
     const given = rest as z.output<Shape>;
     const params = { ...given, ...complete?.(given, idempotencyKey) };
     demand(context.grant, action, covers(params));
-    const request = { mix: runsIn(params), idempotencyKey, body: [name, given] };
+    const key = reads === true ? undefined : idempotencyKey;
+    const request = { mix: runsIn(params), idempotencyKey: key, body: [name, given] };
     return await context.service.run(request, async () => await handle(context, params));
   };
   return { name, params: schema, call };

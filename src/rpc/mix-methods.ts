@@ -36,6 +36,7 @@ export const MIX_METHODS: readonly Method[] = [
   method({
     name: "mix.get",
     action: "control",
+    reads: true,
     params: OfMix,
     covers: ofMix,
     handle: ({ service }, { mix }) => describeMix(service.mix(mix), service.rtmpUrl),
@@ -43,6 +44,7 @@ export const MIX_METHODS: readonly Method[] = [
   method({
     name: "mix.list",
     action: "control",
+    reads: true,
     params: z.strictObject({}),
     covers: ofNode,
     handle: ({ service }) => service.mixes().map((mix) => describeMix(mix, service.rtmpUrl)),
@@ -50,6 +52,7 @@ export const MIX_METHODS: readonly Method[] = [
   method({
     name: "mix.stats",
     action: "control",
+    reads: true,
     params: OfMix,
     covers: ofMix,
     handle: ({ service }, { mix }) => service.mix(mix).stats(STATS_MS),

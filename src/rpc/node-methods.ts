@@ -17,6 +17,7 @@ export const NODE_METHODS: readonly Method[] = [
   method({
     name: "node.info",
     action: "control",
+    reads: true,
     params: Nothing,
     covers: ofNode,
     handle: ({ service }) => service.info(),
@@ -24,6 +25,7 @@ export const NODE_METHODS: readonly Method[] = [
   method({
     name: "node.probe",
     action: "control",
+    reads: true,
     params: Nothing,
     covers: ofNode,
     handle: ({ service }) => service.probe(),
@@ -57,6 +59,7 @@ export const NODE_METHODS: readonly Method[] = [
   method({
     name: "snapshot.take",
     action: "play",
+    reads: true,
     params: z.strictObject({
       mix: Id,
       view: Id.default("main"),
@@ -71,6 +74,7 @@ export const NODE_METHODS: readonly Method[] = [
   method({
     name: "events.subscribe",
     action: "control",
+    reads: true,
     params: z.strictObject({ mix: Id.optional(), types: z.array(z.string().max(64)).max(64).optional() }),
     covers: ({ mix }) => mix,
     runsIn: ofNode,
@@ -95,6 +99,7 @@ export const ASSET_METHODS: readonly Method[] = [
   method({
     name: "asset.get",
     action: "control",
+    reads: true,
     params: OfAsset,
     covers: ofNode,
     handle: async ({ service }, { name }) => {
@@ -105,6 +110,7 @@ export const ASSET_METHODS: readonly Method[] = [
   method({
     name: "asset.list",
     action: "control",
+    reads: true,
     params: Nothing,
     covers: ofNode,
     handle: ({ service }) => service.assets.list(),

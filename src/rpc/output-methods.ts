@@ -65,6 +65,7 @@ export const OUTPUT_METHODS: readonly Method[] = [
   method({
     name: "output.list",
     action: "control",
+    reads: true,
     params: z.strictObject({ mix: Id }),
     covers: ofMix,
     handle: ({ service }, { mix: id }) => {

@@ -61,6 +61,7 @@ export const SOURCE_METHODS: readonly Method[] = [
   method({
     name: "source.list",
     action: "control",
+    reads: true,
     params: z.strictObject({ mix: Id }),
     covers: ofMix,
     handle: ({ service }, { mix: id }) => {

@@ -59,6 +59,7 @@ export const VIEW_METHODS: readonly Method[] = [
   method({
     name: "view.list",
     action: "control",
+    reads: true,
     params: z.strictObject({ mix: Id }),
     covers: ofMix,
     handle: ({ service }, { mix }) => service.mix(mix).state.views.map(describeView),

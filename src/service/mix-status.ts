@@ -1,6 +1,7 @@
 import type { MixEventBody } from "../contract/events.ts";
-import type { OutputState, SourceState } from "../contract/status.ts";
+import type { OutputState, SourceState, SourceStatus } from "../contract/status.ts";
 import type { ErrorInfo } from "../core/error.ts";
+import type { SourceState as SourceOfState } from "./state.ts";
 
 /** How one source or output is doing, as its last event said. */
 export interface Condition<State> {
@@ -62,3 +63,27 @@ export class MixStatus {
     this.#outputs.delete(id);
   }
 }
+
+/** How a source is doing that no worker has, in the form in which workers tell of theirs. */
+export const absentStatus = (
+  { id, name, kind, role }: SourceOfState,
+  condition: Condition<SourceState>,
+): SourceStatus => ({
+  id,
+  name: name ?? id,
+  kind,
+  role,
+  ...condition,
+  codec: {},
+  fps: 0,
+  bitrateBps: 0,
+  lost: 0,
+  jitterMs: 0,
+  delayMs: 0,
+  avOffsetMs: 0,
+  frozenMs: 0,
+  decoded: 0,
+  lufs: null,
+  truePeakDb: null,
+  warnings: {},
+});

@@ -7,7 +7,7 @@ import { blame } from "./blame.ts";
 import type { EventHub } from "./events.ts";
 import { MixClock } from "./mix-clock.ts";
 import { MixRunner, type Runnable } from "./mix-runner.ts";
-import { MixStatus } from "./mix-status.ts";
+import { absentStatus, MixStatus } from "./mix-status.ts";
 import { Numbering } from "./numbering.ts";
 import { plan, type Step } from "./plan.ts";
 import { reached } from "./reached.ts";
@@ -211,7 +211,9 @@ export class Mix implements Runnable {
     const worker = await this.#runner.worker();
     const stats = await worker.ask("mix.stats", { mix: this.id }, limitMs);
     if (stats === undefined) throw new BusyError(`mix ${this.id} did not answer within ${limitMs} ms`);
-    return stats;
+    const absent = this.#state.sources.filter(({ id }) => this.#absent.has(id));
+    const told = absent.map((source) => absentStatus(source, this.status.source(source.id)));
+    return { ...stats, sources: [...stats.sources, ...told] };
   }
 
   /** What `view` shows now. @throws {BusyError} `ERR_BUSY` if it takes longer than 5 s. */
@@ -276,8 +278,10 @@ export class Mix implements Runnable {
   }
 
   onFailed(error: ErrorInfo): void {
+    // One that never ran is told of in the answer to whoever wanted it.
+    const ranBefore = this.#phase !== "starting" || this.#stored !== undefined;
     this.#phase = "failed";
-    this.emit({ type: "mix.failed", error });
+    if (ranBefore) this.emit({ type: "mix.failed", error });
   }
 
   onMessage(message: MixMessage): void {

@@ -46,12 +46,15 @@ export class PublisherSeat implements PublishTarget {
   readonly ended: AbortSignal;
   readonly #end = new AbortController();
   readonly #host: PublisherHost;
-  #lastBytesMs = monotonicMs();
+  readonly #now: () => number;
+  #lastBytesMs: number;
   #detachedMs: number | undefined;
   /** True once its source exists. */
   seated = false;
 
-  constructor(target: PublishTarget, host: PublisherHost) {
+  constructor(target: PublishTarget, host: PublisherHost, now: () => number) {
+    this.#now = now;
+    this.#lastBytesMs = now();
     this.mix = target.mix;
     this.source = target.source;
     this.ended = this.#end.signal;
@@ -60,7 +63,7 @@ export class PublisherSeat implements PublishTarget {
 
   /** Call whenever bytes arrive. */
   touch(): void {
-    this.#lastBytesMs = monotonicMs();
+    this.#lastBytesMs = this.#now();
   }
 
   /** Every worker that runs the mix, one after the other: write to its packet pipe until the next one comes. */
@@ -70,17 +73,17 @@ export class PublisherSeat implements PublishTarget {
 
   /** The publisher is gone. Idempotent. */
   detach(): void {
-    this.#detachedMs ??= monotonicMs();
+    this.#detachedMs ??= this.#now();
   }
 
   /** True while its publisher is there and sends. */
   get busy(): boolean {
-    return this.#detachedMs === undefined && monotonicMs() - this.#lastBytesMs < IN_USE_MS;
+    return this.#detachedMs === undefined && this.#now() - this.#lastBytesMs < IN_USE_MS;
   }
 
   /** True if nobody came back in time. */
   get abandoned(): boolean {
-    return this.#detachedMs !== undefined && monotonicMs() - this.#detachedMs >= LINGER_MS;
+    return this.#detachedMs !== undefined && this.#now() - this.#detachedMs >= LINGER_MS;
   }
 
   evict(why: Error): void {
@@ -94,9 +97,13 @@ export class Publishers {
   readonly #host: PublisherHost;
   readonly #tokens: Tokens;
   readonly #seats = new Map<string, PublisherSeat>();
-  readonly #openedMs = monotonicMs();
+  readonly #now: () => number;
+  readonly #openedMs: number;
 
-  constructor(host: PublisherHost, tokens: Tokens) {
+  /** @param now monotonic milliseconds. */
+  constructor(host: PublisherHost, tokens: Tokens, now: () => number = monotonicMs) {
+    this.#now = now;
+    this.#openedMs = now();
     this.#host = host;
     this.#tokens = tokens;
   }
@@ -133,7 +140,7 @@ export class Publishers {
     const id = key(target.mix, target.source);
     const before = this.#seats.get(id);
     if (before?.busy) throw new ExistsError(`source ${target.source} is being published`);
-    const seat = new PublisherSeat(target, this.#host);
+    const seat = new PublisherSeat(target, this.#host, this.#now);
     this.#seats.set(id, seat);
     before?.evict(new ExistsError("another publisher took over"));
     try {
@@ -154,7 +161,7 @@ export class Publishers {
     }
     for (const source of mix.control.undeclared) {
       const seat = this.#seats.get(key(mix.id, source));
-      const gone = seat === undefined ? monotonicMs() - this.#openedMs >= LINGER_MS : seat.abandoned;
+      const gone = seat === undefined ? this.#now() - this.#openedMs >= LINGER_MS : seat.abandoned;
       if (gone) await this.#host.inOrder(mix.id, () => this.#remove(mix, source));
     }
   }

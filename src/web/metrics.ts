@@ -6,6 +6,14 @@ import { remoteHistogram } from "./remote-histogram.ts";
 
 /** How long a scrape waits for a mix; one that hangs is left out, and shows as a worker restart soon after. */
 const SCRAPE_MS = 1000;
+/** FFmpeg's encoders whose names are not their codec's. */
+const CODEC_OF: Readonly<Record<string, string>> = {
+  libx264: "h264",
+  libx265: "hevc",
+  libvpx: "vp8",
+  "libvpx-vp9": "vp9",
+  libopus: "opus",
+};
 const LOOP_PERIOD_MS = 20;
 const RPC_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
 
@@ -106,7 +114,8 @@ export class Metrics implements Disposable {
       if (decoder !== undefined) this.#gauges.decoders.inc({ device: decoder, codec: codec.video ?? "" });
     }
     for (const { device, key } of encoders) {
-      this.#gauges.encoders.inc({ device, codec: /^[A-Za-z0-9]+/.exec(key)?.[0] ?? "" });
+      const encoder = key.split(" ")[0] ?? "";
+      this.#gauges.encoders.inc({ device, codec: CODEC_OF[encoder] ?? encoder });
     }
     this.#gauges.loopDelay.set({ process: `worker of ${mix}` }, process.loopDelayMs / 1000);
   }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { probe } from "../kit/judge.ts";
 import { requirePeer } from "../kit/peers.ts";
-import { freePort, NODE, Program, until } from "../kit/process.ts";
+import { freePort, NODE, Program, runToEnd, until } from "../kit/process.ts";
 import { tempFolder } from "../service/fixtures/node.ts";
 
 const START_MS = 40_000;
@@ -185,8 +185,8 @@ describe("what it cannot do it says at once", () => {
   }, 60_000);
 });
 
-requirePeer("ffmpeg")("RTMP publishers", () => {
-  const publish = (port: number, path: string): Promise<Program> => {
+requirePeer("ffmpeg", "openssl")("RTMP publishers", () => {
+  const publish = (port: number, path: string, scheme = "rtmp"): Promise<Program> => {
     const video = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30"];
     const audio = ["-f", "lavfi", "-i", "sine=frequency=500"];
     const codecs = [
@@ -201,7 +201,7 @@ requirePeer("ffmpeg")("RTMP publishers", () => {
       "-c:a",
       "aac",
     ];
-    const target = ["-f", "flv", `rtmp://127.0.0.1:${port}/live/${path}`];
+    const target = ["-f", "flv", `${scheme}://127.0.0.1:${port}/live/${path}`];
     return Program.start("ffmpeg", ["-v", "error", "-re", ...video, ...audio, ...codecs, ...target]);
   };
 
@@ -237,6 +237,29 @@ requirePeer("ffmpeg")("RTMP publishers", () => {
     await node.rpc("source.remove", { mix: "m", source: "guest" });
     expect((await undeclared.exited).code).not.toBe(0);
   }, 120_000);
+
+  test("can come over TLS", async () => {
+    await using folder = await tempFolder();
+    const [cert, key] = [join(folder.path, "cert.pem"), join(folder.path, "key.pem")];
+    const subject = ["-subj", "/CN=localhost", "-days", "1", "-nodes"];
+    await runToEnd("openssl", [
+      "req",
+      "-x509",
+      "-newkey",
+      "rsa:2048",
+      ...subject,
+      "-keyout",
+      key,
+      "-out",
+      cert,
+    ]);
+    const port = await freePort();
+    const tls = ["--rtmps", `127.0.0.1:${port}`, "--tls-cert", cert, "--tls-key", key];
+    await using node = await Served.start(folder.path, tls);
+    await node.rpc("mix.create", { id: "m" });
+    await using _publisher = await publish(port, "m?source=a", "rtmps");
+    await until("the publisher", async () => (await node.sourceState("m", "a")) === "online");
+  }, 90_000);
 
   test("need a token that allows it where the node has one", async () => {
     await using folder = await tempFolder();

@@ -69,8 +69,16 @@ describe("an idempotency key", () => {
     await node.call("mix.create", { id: "m", idempotencyKey: "k" });
     const { error } = await node.send("mix.create", { id: "m", name: "x", idempotencyKey: "k" });
     expect(error?.data).toMatchObject({ code: "ERR_INVALID_ARGUMENT", pointer: "/idempotencyKey" });
-    const other = await node.send("mix.get", { mix: "m", idempotencyKey: "k" });
+    const other = await node.send("source.add", { mix: "m", source: { kind: "test" }, idempotencyKey: "k" });
     expect(other.error?.data.pointer).toBe("/idempotencyKey");
+  });
+
+  test("on a reading is welcome, and the reading is a fresh one", async () => {
+    await using node = await TestNode.open();
+    await node.call("mix.create", { id: "m" });
+    expect(await node.call("source.list", { mix: "m", idempotencyKey: "k" })).toEqual([]);
+    await node.call("source.add", { mix: "m", source: { kind: "test", id: "a" } });
+    expect(await node.call("source.list", { mix: "m", idempotencyKey: "k" })).toHaveLength(1);
   });
 
   test("of a request that failed may be tried again", async () => {
@@ -218,6 +226,22 @@ describe("layouts", () => {
     await node.call("source.remove", { mix: "m", source: "a" });
     expect((await view()).assign).toEqual({ s2: "b" });
   });
+});
+
+test("a mix that its worker refuses to open was never there", async () => {
+  await using node = await TestNode.open();
+  using subscription = node.service.hub.subscribe({ mix: "m" });
+  const spec = { id: "m", sources: [{ kind: "test", id: "a", name: "fault:refuse" }] };
+  expect((await node.send("mix.create", spec)).error?.data.code).toBe("ERR_DEVICE");
+  expect(node.service.mixes()).toEqual([]);
+  expect(await node.call("mix.create", { id: "m" })).toMatchObject({ state: "running" });
+  await node.call("mix.close", { mix: "m" });
+  const types: string[] = [];
+  for await (const { type } of subscription) {
+    types.push(type);
+    if (type === "mix.closed") break;
+  }
+  expect(types).not.toContain("mix.failed");
 });
 
 describe("a mix without sources", () => {

@@ -167,7 +167,10 @@ describe("a source that crashes the decoder", () => {
       { id: "bad", state: "quarantined", error: { code: "ERR_MEDIA_INVALID", fault: "peer" } },
     ]);
     const stats = await node.call("mix.stats", { mix: "m" });
-    expect(stats.sources.map((one: { id: string }) => one.id)).toEqual(["good"]);
+    expect(stats.sources).toMatchObject([
+      { id: "good", state: "online" },
+      { id: "bad", state: "quarantined", decoded: 0 },
+    ]);
     const pid = pidOf(node, "m");
     await new Promise((resolve) => setTimeout(resolve, 1500));
     expect(pidOf(node, "m")).toBe(pid);

@@ -4,6 +4,7 @@ import { CommanderError } from "commander";
 import { MixSpec } from "../contract/mix-spec.ts";
 import { errorInfo, InvalidArgumentError } from "../core/error.ts";
 import { createLogger, type Logger } from "../core/log.ts";
+import { RtmpGate } from "../door/rtmp-gate.ts";
 import { Dispatcher } from "../rpc/dispatch.ts";
 import { unsupportedRoutes } from "../rpc/not-supported.ts";
 import { Service } from "../service/service.ts";
@@ -12,7 +13,7 @@ import { WebServer } from "../web/server.ts";
 import { type ServeConfig, serveConfig, workerThreads } from "./config.ts";
 import { inUrl, isLoopback, type ListenAddress, listenAddress } from "./listen-address.ts";
 import { Prober } from "./prober.ts";
-import { RtmpGate, tlsOptions } from "./rtmp-gate.ts";
+import { tlsOptions } from "./tls-files.ts";
 import { version } from "./version.ts";
 
 /** The suffix of our modules: from source they are TypeScript, built they are not. */

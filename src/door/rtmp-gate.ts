@@ -1,16 +1,21 @@
-import { readFileSync } from "node:fs";
 import type { TlsOptions } from "node:tls";
-import { errorInfo, InvalidArgumentError, NotFoundError } from "../core/error.ts";
+import { errorInfo, NotFoundError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
-import { RtmpDoor } from "../door/rtmp.ts";
-import type { PublishRequest, RtmpPublish } from "../door/rtmp-publish.ts";
-import type { PublishDecision } from "../door/rtmp-session.ts";
 import { LiveClock } from "../media/clock.ts";
 import type { PublisherSeat, Publishers } from "../service/publishers.ts";
 import { delay } from "../service/time.ts";
 import type { WorkerProcess } from "../service/worker.ts";
 import { PacketPipeWriter } from "../transport/packet-pipe-writer.ts";
-import type { ListenAddress } from "./listen-address.ts";
+import { RtmpDoor } from "./rtmp.ts";
+import type { PublishRequest, RtmpPublish } from "./rtmp-publish.ts";
+import type { PublishDecision } from "./rtmp-session.ts";
+
+/** Where a door listens. */
+interface Address {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+}
 
 /** Between attempts to hand a publisher to a worker that lives but did not want it. */
 const RETRY_MS = 200;
@@ -37,7 +42,7 @@ export class RtmpGate implements AsyncDisposable {
    *
    * @returns where it listens. @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if it cannot.
    */
-  async listen(address: ListenAddress, tls?: TlsOptions): Promise<ListenAddress> {
+  async listen(address: Address, tls?: TlsOptions): Promise<Address> {
     const door = await RtmpDoor.listen({
       ...address,
       clock: this.#clock,
@@ -119,21 +124,5 @@ export class RtmpGate implements AsyncDisposable {
     const writer = known ?? new PacketPipeWriter(worker.packetPipe, { clock: this.#clock });
     this.#writers.set(worker, writer);
     return writer;
-  }
-}
-
-/** Certificates and key from their files. @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` */
-export function tlsOptions(cert: string | undefined, key: string | undefined): TlsOptions {
-  if (cert === undefined || key === undefined) {
-    throw new InvalidArgumentError("rtmps", "needs --tls-cert and --tls-key");
-  }
-  try {
-    return { cert: readFileSync(cert), key: readFileSync(key) };
-  } catch (cause) {
-    throw new InvalidArgumentError(
-      "rtmps",
-      `certificate or key cannot be read: ${(cause as Error).message}`,
-      { cause },
-    );
   }
 }

@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import { MixSpec } from "../contract/mix-spec.ts";
 import { parse } from "../contract/parse.ts";
 import { InvalidArgumentError, NotSupportedError } from "../core/error.ts";
+import { redactUrl } from "../core/log.ts";
 import { nearest } from "../core/nearest.ts";
 
 /** What `tessera mix` was asked to do, checked. */
@@ -37,6 +38,10 @@ interface Flags {
   readonly json: boolean;
 }
 
+const PRESETS = [
+  ...["ultrafast", "superfast", "veryfast", "faster", "fast"],
+  ...["medium", "slow", "slower", "veryslow", "placebo"],
+];
 const IN_KEYS = ["id", "name", "role", "priority", "gain", "delay", "loop", "muted", "tone"];
 
 /**
@@ -59,6 +64,7 @@ export function mixArguments(argv: readonly string[]): MixArguments {
     sources: flags.in.map(readInput),
     outputs: flags.out.map((to, index) => readOutput(to, index, flags)),
   });
+  refuseTwins(spec);
   if (flags.fast) refuseLive(flags);
   if (!flags.overwrite) refuseExisting(spec);
   return {
@@ -87,7 +93,7 @@ function readFlags(argv: readonly string[]): Flags {
     .option("--size <WxH>", "canvas in pixels", "1280x720")
     .option("--fps <rate>", "30, 29.97 or 30000/1001", "30")
     .option("--bitrate <bps>", "video, such as 2M; by size and rate if not given")
-    .option("--preset <name>", "x264 preset", "veryfast")
+    .addOption(new Option("--preset <name>", "x264 preset").choices(PRESETS).default("veryfast"))
     .option("--audio-bitrate <bps>", "such as 128k")
     .option("--no-audio", "no sound track")
     .option("--duration <seconds>", "end after this long")
@@ -232,6 +238,18 @@ function refuseLive(flags: Flags): void {
     throw new InvalidArgumentError("--fast", `takes only files and test: inputs, not ${live}`);
   const push = flags.out.find((one) => /^rtmps?:/i.test(one));
   if (push !== undefined) throw new InvalidArgumentError("--fast", `writes files only, not ${push}`);
+}
+
+/** Two inputs of one id, or two outputs to one place, would each be half of what was meant. */
+function refuseTwins({ sources, outputs }: MixSpec): void {
+  const ids = sources.map(({ id }) => id);
+  const id = ids.find((one, index) => ids.indexOf(one) !== index);
+  if (id !== undefined) throw new InvalidArgumentError("--in", `two inputs have the id ${id}`);
+  const places = outputs.map((output) =>
+    output.kind === "file" ? output.path : output.kind === "rtmp" ? output.url : "",
+  );
+  const place = places.find((one, index) => places.indexOf(one) !== index);
+  if (place !== undefined) throw new InvalidArgumentError("--out", `two outputs go to ${redactUrl(place)}`);
 }
 
 function refuseExisting(spec: MixSpec): void {

@@ -9,6 +9,9 @@ import { NativeFrame } from "../native/frame.ts";
 import type { DecodingSlot } from "./decoding-slot.ts";
 import { GroupKeeper } from "./group-keeper.ts";
 
+/** Generated pictures kept while nobody shows them: more than they are made ahead of time. */
+const HIDDEN_US = 500_000;
+
 /**
  * The picture of one source, from packets in source time to a queue of frames. While nobody shows it, it is not
  * decoded: its packets since the last key frame are kept.
@@ -113,7 +116,7 @@ export class PictureDecoding {
     if (shown === this.#shown) return;
     this.#shown = shown;
     if (shown) {
-      this.queue.clear();
+      if (this.#info !== undefined) this.queue.clear();
       for (const packet of this.#keeper.take()) await this.#decode(packet);
       return;
     }
@@ -145,7 +148,12 @@ export class PictureDecoding {
   /** Takes a picture that was never coded; the queue owns it. */
   push(frame: VideoFrame): void {
     this.rate.add(frame.arrivalUs, 0);
-    this.#push(frame);
+    this.#decoded += 1;
+    this.#delivered(frame.ptsUs);
+    if (!(frame instanceof NativeFrame)) return frame[Symbol.dispose]();
+    this.queue.push(frame, us(frame.ptsUs));
+    // There is no packet to decode again: what is made ahead of time must still be here when a view shows it.
+    if (!this.#shown) this.queue.forgetBefore(frame.ptsUs - HIDDEN_US);
   }
 
   #durationOf({ durationUs }: Packet): number {

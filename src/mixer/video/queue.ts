@@ -63,6 +63,11 @@ export class VideoQueue implements Disposable {
     this.#shown.delete(view);
   }
 
+  /** Frees the frames from before `sourceUs`. */
+  forgetBefore(sourceUs: number): void {
+    while ((this.#frames[0]?.sourceUs ?? sourceUs) < sourceUs) this.#frames.shift()?.frame[Symbol.dispose]();
+  }
+
   /** Frees all frames; the next pushed starts anew. */
   clear(): void {
     for (const { frame } of this.#frames.splice(0)) frame[Symbol.dispose]();

@@ -36,7 +36,9 @@ for (let second = 1; second <= Number(seconds); second++) {
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const { views, outputs } = await call<Stats>("mix.stats", { mix });
   const [view, recording] = [views[0], outputs[0]];
-  console.log(`${view?.ticks} pictures, ${view?.late} late, recording ${recording?.state}, ${recording?.bytes} bytes`);
+  console.log(
+    `${view?.ticks} pictures, ${view?.late} late, recording ${recording?.state}, ${recording?.bytes} bytes`,
+  );
 }
 
 await call("mix.close", { mix });

@@ -46,9 +46,11 @@ const files = readdirSync("src", { recursive: true, encoding: "utf8" })
   .map((path) => posix.join("src", path.replaceAll("\\", "/")));
 
 const importsOf = (source: string): string[] =>
-  [...source.matchAll(/^(?:import|export)\b[^;]*?\bfrom "([^"]+)"|\bimport\("([^"]+)"\)|^import "([^"]+)"/gm)].map(
-    (match) => match[1] ?? match[2] ?? match[3] ?? "",
-  );
+  [
+    ...source.matchAll(
+      /^(?:import|export)\b[^;]*?\bfrom "([^"]+)"|\bimport\("([^"]+)"\)|^import "([^"]+)"/gm,
+    ),
+  ].map((match) => match[1] ?? match[2] ?? match[3] ?? "");
 
 describe.each(files)("%s", (file) => {
   const source = readFileSync(file, "utf8");
@@ -63,8 +65,12 @@ describe.each(files)("%s", (file) => {
   });
 
   test("uses packages where they live", () => {
-    for (const target of importsOf(source).filter((one) => !one.startsWith(".") && !one.startsWith("node:"))) {
-      const name = target.startsWith("@") ? target.split("/").slice(0, 2).join("/") : (target.split("/")[0] ?? "");
+    for (const target of importsOf(source).filter(
+      (one) => !one.startsWith(".") && !one.startsWith("node:"),
+    )) {
+      const name = target.startsWith("@")
+        ? target.split("/").slice(0, 2).join("/")
+        : (target.split("/")[0] ?? "");
       const home = PACKAGE_LIVES_IN[name];
       expect(home, `${name} is in no row of the package table`).toBeDefined();
       expect(home?.split(" "), `${name} lives in ${home}, not in ${folder}`).toContain(folder);
@@ -77,7 +83,9 @@ describe.each(files)("%s", (file) => {
 });
 
 test("the package table holds exactly the dependencies", () => {
-  const { dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as { dependencies: Record<string, string> };
+  const { dependencies } = JSON.parse(readFileSync("package.json", "utf8")) as {
+    dependencies: Record<string, string>;
+  };
   expect(Object.keys(PACKAGE_LIVES_IN).sort()).toEqual(Object.keys(dependencies).sort());
   for (const version of Object.values(dependencies)) expect(version).toMatch(/^\d+\.\d+\.\d+$/);
 });

@@ -80,7 +80,15 @@ export class Scaler implements Disposable {
     const upright = orientation.rotate === 0 && !orientation.mirror;
     if (upright && format === AV_PIX_FMT_YUV420P && isCanvasColor(frame)) {
       this.#direct = new SoftwareScaleContext();
-      this.#direct.getContext(crop.width, crop.height, format, widthPx, heightPx, format, kernelFor(this.#job));
+      this.#direct.getContext(
+        crop.width,
+        crop.height,
+        format,
+        widthPx,
+        heightPx,
+        format,
+        kernelFor(this.#job),
+      );
       if (crop.width === width && crop.height === height) return;
     }
     const input = { widthPx: width, heightPx: height, pixelFormat: format, colorSpace, colorRange };

@@ -107,7 +107,6 @@ export class VideoEncode {
     this.#behind += 1;
     this.#pending += 1;
     this.#turn = this.#turn.then(() => this.#take(picture, at, arrivalUs));
-    this.#turn = this.#turn.then(() => void (this.#pending -= 1));
     return this.#turn;
   }
 
@@ -120,6 +119,7 @@ export class VideoEncode {
       await this.#encode(owned, this.#nextIndex);
     if (arrivalUs !== undefined)
       this.#context.meters.addedLatency.observe((this.#context.clock.now() - arrivalUs) / 1e6);
+    this.#pending -= 1;
   }
 
   /** Encodes what is still inside and tells the users; then closes. */

@@ -150,7 +150,10 @@ export class PictureDecoding {
     this.rate.add(frame.arrivalUs, 0);
     this.#decoded += 1;
     this.#delivered(frame.ptsUs);
-    if (!(frame instanceof NativeFrame)) return frame[Symbol.dispose]();
+    if (!(frame instanceof NativeFrame)) {
+      frame[Symbol.dispose]();
+      return;
+    }
     this.queue.push(frame, us(frame.ptsUs));
     // There is no packet to decode again: what is made ahead of time must still be here when a view shows it.
     if (!this.#shown) this.queue.forgetBefore(frame.ptsUs - HIDDEN_US);

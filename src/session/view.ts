@@ -64,7 +64,6 @@ export class View {
   #ticks = 0;
   #late = 0;
   #repeated = 0;
-  #skipped = 0;
 
   /** @param startUs mix time at which it begins; its first frame is the first not before that. */
   constructor(state: ViewState, startUs: Micros, context: ViewContext) {
@@ -157,11 +156,13 @@ export class View {
     for (const encode of this.encodes) void encode.offer(picture.clone(), at, arrivalUs);
   }
 
-  /** Leaves out the frames before `at`: the machine stood still. Counted as skipped. */
+  /** Passes over the frames before `at`: the machine stood still. Encoders repeat one picture under all their numbers. */
   skipTo(at: Micros): void {
-    const next = frameIndexAt(at, this.rate) + 1;
-    this.#skipped += Math.max(0, next - this.#nextFrame);
-    this.#nextFrame = Math.max(this.#nextFrame, next);
+    const missed = Math.max(0, frameIndexAt(at, this.rate) + 1 - this.#nextFrame);
+    this.#ticks += missed;
+    this.#late += missed;
+    this.#repeated += missed;
+    this.#nextFrame += missed;
   }
 
   close(): void {
@@ -183,7 +184,7 @@ export class View {
       ticks: this.#ticks,
       late: this.#late,
       repeated: this.#repeated,
-      skipped: this.#skipped,
+      skipped: [...this.encodes].reduce((most, { skipped }) => Math.max(most, skipped), 0),
       composeMs: { p50: this.composeMs.quantile(0.5), p95: this.composeMs.quantile(0.95) },
       tilesDrawn,
       tilesReused,

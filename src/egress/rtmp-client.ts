@@ -1,4 +1,3 @@
-import { lookup } from "node:dns/promises";
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls, type SecureContextOptions } from "node:tls";
 import {
@@ -20,11 +19,9 @@ import {
   type RtmpCommand,
 } from "../protocol/rtmp-command.ts";
 import { RTMP, type RtmpMessage } from "../protocol/rtmp-message.ts";
+import type { Resolve } from "../transport/resolve-host.ts";
 import { RTMP_LIMITS, RtmpConnection, type RtmpLimits } from "../transport/rtmp-connection.ts";
 import type { RtmpTarget } from "./rtmp-url.ts";
-
-/** Finds a host's addresses; the one that is connected to is one of them. Throws what forbids it. */
-export type Resolve = (host: string, signal: AbortSignal) => Promise<readonly string[]>;
 
 /** How to reach a peer. */
 export interface RtmpClientOptions {
@@ -187,13 +184,6 @@ export class RtmpClient implements AsyncDisposable {
     );
   }
 }
-
-/** The addresses of a host by the machine's own means. */
-export const resolveHost: Resolve = async (host) => {
-  if (isIP(host) !== 0) return [host];
-  const found = await lookup(host, { all: true });
-  return found.map(({ address }) => address);
-};
 
 /** Connects to the first address that answers. */
 async function dial(options: RtmpClientOptions, signal: AbortSignal): Promise<Socket> {

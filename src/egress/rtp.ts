@@ -12,9 +12,9 @@ import { type Micros, ms, seconds } from "../core/time.ts";
 import { type Clock, LiveClock, sleep, VirtualClock, wallTimeMs } from "../media/clock.ts";
 import type { Packet } from "../media/packet.ts";
 import { RTP_HEADER_BYTES, writeRtpHeader, writeSenderReport } from "../protocol/rtp-packet.ts";
+import { type Resolve, resolveHost } from "../transport/resolve-host.ts";
 import type { Egress, EgressEvent, EgressStats, EgressStreams } from "./egress.ts";
 import { EventQueue } from "./recording-events.ts";
-import { type Resolve, resolveHost } from "./rtmp-client.ts";
 import { describeRtp } from "./rtp-sdp.ts";
 import { SharedSocket } from "./rtp-socket.ts";
 

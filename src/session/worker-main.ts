@@ -28,7 +28,8 @@ const worker = new Worker({
   publishers: new PipePublishers(pipe),
   slots: new DecodingSlots(isOpen(DECODING_SLOTS_FD)),
   send: (message) => {
-    if (process.connected) process.send?.(message);
+    // Without a callback a channel that breaks throws here, and no file would be closed; `disconnect` follows.
+    if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
   },
 });
 

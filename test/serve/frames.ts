@@ -1,0 +1,47 @@
+import { expect } from "vitest";
+import type { MixStats, ViewStatus } from "../../src/contract/status.ts";
+import { type Counted, type CountJudgement, judgeCounters, type Rect } from "../kit/counter.ts";
+import { readCounters } from "../kit/decode.ts";
+
+/** What a recording shows of one counting source. */
+export interface Frames extends CountJudgement {
+  readonly readings: readonly (Counted | null)[];
+  readonly ptsS: readonly number[];
+  /** Numbers of the output's own time line that no picture has. */
+  readonly skipped: number;
+}
+
+/** Reads a counter in every picture of a file, wherever of these places it is. */
+export async function framesOf(file: string, places: readonly Rect[], fps = 30): Promise<Frames> {
+  const { readings, ptsS } = await readCounters(file, places);
+  const found = ptsS.map((_, n) => readings.map((list) => list[n]).find((one) => one) ?? null);
+  const steps = ptsS.slice(1).map((pts, index) => Math.round((pts - (ptsS[index] ?? 0)) * fps) - 1);
+  const skipped = steps.reduce((sum, step) => sum + step, 0);
+  return { ...judgeCounters(found), readings: found, ptsS, skipped };
+}
+
+/** What a view says it could not show in time, between two looks at it. */
+export interface Confessed {
+  readonly repeated: number;
+  readonly skipped: number;
+}
+
+export function confessed(before: MixStats, after: MixStats, view = "main"): Confessed {
+  const of = (stats: MixStats): ViewStatus | undefined => stats.views.find(({ id }) => id === view);
+  const [a, b] = [of(before), of(after)];
+  return {
+    repeated: (b?.repeated ?? 0) - (a?.repeated ?? 0),
+    skipped: (b?.skipped ?? 0) - (a?.skipped ?? 0),
+  };
+}
+
+/**
+ * Every picture once, in order, but for what the program itself confessed: on a machine with time to spare that is
+ * nothing.
+ */
+export function expectEveryPicture(frames: Frames, { repeated, skipped }: Confessed): void {
+  expect(frames.backward, "pictures that went back").toEqual([]);
+  expect(frames.repeated.length, `repeated ${frames.repeated}`).toBeLessThanOrEqual(repeated);
+  expect(frames.missed.length, `missed ${frames.missed}`).toBeLessThanOrEqual(repeated + skipped);
+  expect(frames.skipped, "numbers of the time line without a picture").toBeLessThanOrEqual(skipped);
+}

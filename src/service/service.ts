@@ -16,7 +16,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { Layouts } from "./layouts.ts";
 import { Mix, type MixHost } from "./mix.ts";
 import { Publishers } from "./publishers.ts";
-import { Serial } from "./serial.ts";
+import { type Request, Requests, type ScopedAnswer } from "./requests.ts";
 import { changed, exclusiveTarget, sourceIn, stateOf, withoutSource } from "./state.ts";
 import { Store, type StoredMix } from "./store.ts";
 import { monotonicMs, wallMs, within } from "./time.ts";
@@ -43,18 +43,11 @@ export interface ServiceOptions {
   readonly prober: { probe(): Promise<unknown> };
   readonly mixesPerWorker: number;
   readonly maxWorkers: number;
+  /** How long a request may take; default 15 s. */
+  readonly answerMs?: number;
   readonly log: Logger;
   /** A pino level, for workers. */
   readonly logLevel: string;
-}
-
-/** One request as far as order and repetition are concerned. */
-export interface Request {
-  /** The mix that it belongs to; undefined: the node. */
-  readonly mix: string | undefined;
-  readonly idempotencyKey?: string | undefined;
-  /** Method and parameters, to tell a repetition from another request under the same key. */
-  readonly body: unknown;
 }
 
 /** How long workers may take to finish recordings when the service ends. */
@@ -74,7 +67,7 @@ export class Service implements AsyncDisposable {
   readonly #options: ServiceOptions;
   readonly #log: Logger;
   readonly #store: Store;
-  readonly #serial = new Serial();
+  readonly #requests: Requests;
   readonly #mixes = new Map<string, Mix>();
   readonly #settings: WorkerSettings;
   readonly #startedMs = monotonicMs();
@@ -91,6 +84,14 @@ export class Service implements AsyncDisposable {
     this.#options = options;
     this.#log = options.log;
     this.#store = store;
+    this.#requests = new Requests(
+      {
+        answer: (scope, key) => store.answer(scope, key),
+        save: (mix, answer) => this.#save(mix, answer),
+        revert: (mix) => this.#revert(mix),
+      },
+      options.answerMs,
+    );
     this.assets = new Assets(store, join(dataDir, "assets"));
     this.tokens = new Tokens(
       options.token,
@@ -163,22 +164,14 @@ export class Service implements AsyncDisposable {
     return [...this.#mixes.values()];
   }
 
-  /**
-   * Runs `work` in the order of its mix's requests, saves what it changed together with its answer, and only then
-   * gives the answer. A request whose idempotency key was answered before gets that answer and does nothing.
-   *
-   * @throws what `work` throws, which is not remembered: a request that failed has changed nothing.
-   */
+  /** Carries out a request in its turn; see {@link Requests.run}. */
   run<T>(request: Request, work: () => Promise<T>): Promise<T> {
-    const { mix, idempotencyKey } = request;
-    const queue = mix ?? (idempotencyKey === undefined ? undefined : `\0${idempotencyKey}`);
-    const task = (): Promise<T> => this.#once(request, work);
-    return queue === undefined ? task() : this.#serial.run(queue, task);
+    return this.#requests.run(request, work);
   }
 
   /** As {@link run}, for the node's own work on a mix. */
-  inOrder(mix: string, task: () => Promise<void>): Promise<void> {
-    return this.run({ mix, body: null }, task);
+  inOrder(mix: string, work: () => Promise<void>): Promise<void> {
+    return this.#requests.inOrder(mix, work);
   }
 
   /**
@@ -224,7 +217,7 @@ export class Service implements AsyncDisposable {
       spec.sources.map((source, index) => this.admission.source(source, `${pointer}/sources/${index}`)),
     );
     const outputs = await Promise.all(
-      spec.outputs.map((output, index) => this.admission.output(output, `/outputs/${index}`)),
+      spec.outputs.map((output, index) => this.admission.output(output, `${pointer}/outputs/${index}`)),
     );
     return { ...spec, sources, outputs };
   }
@@ -342,25 +335,6 @@ export class Service implements AsyncDisposable {
     };
   }
 
-  async #once<T>({ mix, idempotencyKey, body }: Request, work: () => Promise<T>): Promise<T> {
-    const scope = mix ?? "";
-    const request = idempotencyKey === undefined ? "" : digest(body);
-    const known = idempotencyKey === undefined ? undefined : this.#store.answer(scope, idempotencyKey);
-    if (known !== undefined) {
-      if (known.request === request) return known.answer as T;
-      throw new InvalidArgumentError("/idempotencyKey", "was used for another request");
-    }
-    const answer = await work();
-    const key = idempotencyKey;
-    try {
-      this.#save(mix, key === undefined ? undefined : { mix: scope, key, request, answer });
-    } catch (error) {
-      await this.#revert(mix);
-      throw error;
-    }
-    return answer;
-  }
-
   /** What could not be stored must not stay: the mix goes back to what is on disk, or away if it is not there. */
   async #revert(id: string | undefined): Promise<void> {
     const mix = id === undefined ? undefined : this.#mixes.get(id);
@@ -370,7 +344,7 @@ export class Service implements AsyncDisposable {
     mix.emit({ type: "mix.closed", why: "could not be stored" });
   }
 
-  #save(id: string | undefined, answer: Parameters<Store["save"]>[0]["answer"] | undefined): void {
+  #save(id: string | undefined, answer: ScopedAnswer | undefined): void {
     const mix = id === undefined ? undefined : this.#mixes.get(id);
     const put = mix?.dirty ? [mix.toStore()] : [];
     if (put.length === 0 && answer === undefined) return;

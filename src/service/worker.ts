@@ -39,8 +39,11 @@ export interface WorkerExit {
 /** What a worker says about one of its mixes. */
 export type MixMessage = Extract<FromWorker, { type: "event" | "done" }>;
 
-/** A change that takes longer than this means that the mix in the worker hangs, whatever else still answers. */
-const CALL_MS = 15_000;
+/**
+ * A change that takes longer than this means that the mix in the worker hangs, whatever else still answers. Far more
+ * than an overloaded machine needs, where a restart would make everything worse.
+ */
+const CALL_MS = 60_000;
 const CHECK_MS = 500;
 /** Messages of one mix that control has not read; more means that the worker floods. */
 const MAX_UNREAD = 50_000;

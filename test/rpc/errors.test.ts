@@ -117,6 +117,14 @@ const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
   ],
   [
     "mix.apply",
+    { mix: "m", spec: { outputs: [{ kind: "file", path: "../x.mp4" }] } },
+    -32006,
+    "ERR_FORBIDDEN",
+    undefined,
+    /spec\/outputs\/0\/path/,
+  ],
+  [
+    "mix.apply",
     { mix: "m", spec: { sources: [{ kind: "pull", url: "x:y" }] } },
     -32602,
     "ERR_INVALID_ARGUMENT",

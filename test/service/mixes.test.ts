@@ -228,6 +228,35 @@ describe("layouts", () => {
   });
 });
 
+test("a request that takes too long goes on, one behind it that has not begun is dropped", async () => {
+  await using node = await TestNode.open({ answerMs: 1000 });
+  await until(() => node.service.ready, "the warm worker");
+  await node.call("mix.create", { id: "m" });
+  const add = (id: string, name?: string) => ({
+    mix: "m",
+    source: { kind: "test", id, name },
+    idempotencyKey: id,
+  });
+  const slow = node.send("source.add", add("slow", "fault:slow:2500"));
+  const behind = node.send("source.add", add("behind"));
+  expect((await slow).error).toMatchObject({
+    message: expect.stringMatching(/goes on/),
+    data: { code: "ERR_BUSY", retryable: true },
+  });
+  expect((await behind).error).toMatchObject({
+    message: expect.stringMatching(/not begun/),
+    data: { code: "ERR_BUSY" },
+  });
+  await until(
+    async () => (await node.send("source.list", { mix: "m" })).result !== undefined,
+    "the slow one's end",
+  );
+  expect(ids(await node.call("source.list", { mix: "m" }))).toEqual(["slow"]);
+  expect(await node.call("source.add", add("slow", "fault:slow:2500"))).toMatchObject({ id: "slow" });
+  expect(await node.call("source.add", add("behind"))).toMatchObject({ id: "behind" });
+  expect(node.service.mix("m").state.restarts).toBe(0);
+});
+
 test("a mix that its worker refuses to open was never there", async () => {
   await using node = await TestNode.open();
   using subscription = node.service.hub.subscribe({ mix: "m" });

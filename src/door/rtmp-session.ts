@@ -133,7 +133,7 @@ export class RtmpSession {
     this.#connection.sendSettings();
     const info = statusInfo("status", "NetConnection.Connect.Success", "Connection succeeded.", {
       objectEncoding: 0,
-      ...(this.#client.enhanced ? enhancedCapabilities() : {}),
+      ...(this.#client.enhanced ? enhancedCapabilities("server") : {}),
     });
     const server = { fmsVer: "FMS/3,5,7,7009", capabilities: 31, mode: 1 };
     this.#send(0, "_result", command.transactionId, server, info);

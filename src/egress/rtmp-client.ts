@@ -108,7 +108,9 @@ export class RtmpClient implements AsyncDisposable {
     this.connection.sendSettings();
     const { app, tcUrl, key } = this.#target;
     const about = { app, type: "nonprivate", flashVer: "FMLE/3.0 (compatible; Tessera)", tcUrl };
-    const answer = await this.#call("connect", { ...about, ...enhancedCapabilities() });
+    // Servers of old have never seen these, so they are only told where they matter.
+    const enhanced = fourccs.length === 0 ? {} : enhancedCapabilities("client");
+    const answer = await this.#call("connect", { ...about, ...enhanced });
     const missing = fourccs.filter((fourcc) => !acceptsFourcc(answer, fourcc));
     if (missing.length > 0)
       throw new NotSupportedError(`the RTMP server does not say that it takes ${missing.join(", ")}`);

@@ -86,6 +86,11 @@ export class LiveQueue {
     return this.#roomy.promise;
   }
 
+  /** Lets go whoever waits for room: there is no peer that could make any. */
+  letGo(): void {
+    this.#release();
+  }
+
   /** A new peer: what is queued must begin at a key frame, and so must what comes if none is queued. */
   restart(): void {
     if (!this.#hasVideo || this.#isAtKey()) return;

@@ -85,6 +85,8 @@ class RtmpPush implements Egress {
   #attempts = 0;
   #client: RtmpClient | undefined;
   #waiting = false;
+  /** A connect failed or was lost, and none has worked since. */
+  #away = false;
   #closing = false;
   #hasStarted = false;
   #firstDtsUs: Micros | undefined;
@@ -124,8 +126,9 @@ class RtmpPush implements Egress {
     if (this.#queue.length > before) this.#hasStarted = true;
   }
 
+  /** Waits for the first connect and for a live peer; one that is away must not hold back the mix. */
   drained(): Promise<void> {
-    return this.#queue.drained();
+    return this.#away ? Promise.resolve() : this.#queue.drained();
   }
 
   stats(): EgressStats {
@@ -180,6 +183,8 @@ class RtmpPush implements Egress {
     this.#retries += 1;
     this.#events.emit({ type: "retrying", error: errorInfo(error), inMs });
     this.#waiting = true;
+    this.#away = true;
+    this.#queue.letGo();
     await sleep(this.#clock, ms(inMs), this.#abort.signal).catch(() => {});
     this.#waiting = false;
   }
@@ -207,6 +212,7 @@ class RtmpPush implements Egress {
   async #live(client: RtmpClient): Promise<TesseraError | undefined> {
     await using _owned = client;
     this.#client = client;
+    this.#away = false;
     const { connection } = client;
     const sinceUs = this.#clock.now();
     void connection.closed.then(() => this.#queue.poke());

@@ -11,20 +11,13 @@ export interface RtmpCommand {
   readonly args: readonly AmfValue[];
 }
 
-/** Four-character codes of Enhanced RTMP v2 that this side takes and can send. */
-export const FOURCC_LIST: readonly string[] = [
-  "avc1",
-  "hvc1",
-  "av01",
-  "vp09",
-  "vp08",
-  "mp4a",
-  "Opus",
-  "fLaC",
-  "ac-3",
-  "ec-3",
-  ".mp3",
-];
+/** Four-character codes of Enhanced RTMP v2 that this side takes. */
+const VIDEO_FOURCCS = ["avc1", "hvc1", "av01", "vp09", "vp08"];
+const AUDIO_FOURCCS = ["mp4a", "Opus", "fLaC", "ac-3", "ec-3", ".mp3"];
+
+/** Bits of the FourCC maps and of `capsEx` in Enhanced RTMP v2, `connect`. */
+const CAN = { decode: 1, encode: 2 } as const;
+const CAPS_EX = { modEx: 4, timestampNanoOffset: 8 } as const;
 
 /** What an encoder says of itself in `connect` (§7.2.1.1). */
 export interface ConnectInfo {
@@ -92,13 +85,20 @@ export function parseConnect(command: RtmpCommand): ConnectInfo {
   };
 }
 
-/** What this side can do in Enhanced RTMP v2, for `connect` and its answer: reconnect and multitrack are not in it. */
-export const enhancedCapabilities = (): AmfObject => ({
-  fourCcList: FOURCC_LIST,
-  videoFourCcInfoMap: { "*": 1 },
-  audioFourCcInfoMap: { "*": 1 },
-  capsEx: 4, // ModEx
-});
+/**
+ * What this side can do in Enhanced RTMP v2, for `connect` and its answer. Reconnect requests are not in it, nor
+ * multitrack, of which only the first track is read.
+ */
+export function enhancedCapabilities(role: "client" | "server"): AmfObject {
+  const bit = role === "server" ? CAN.decode : CAN.encode;
+  const map = (fourccs: readonly string[]): AmfObject => Object.fromEntries(fourccs.map((one) => [one, bit]));
+  return {
+    fourCcList: [...VIDEO_FOURCCS, ...AUDIO_FOURCCS],
+    videoFourCcInfoMap: map(VIDEO_FOURCCS),
+    audioFourCcInfoMap: map(AUDIO_FOURCCS),
+    capsEx: CAPS_EX.modEx | CAPS_EX.timestampNanoOffset,
+  };
+}
 
 /** True if a server's answer to `connect` says that it takes media with this four-character code. */
 export function acceptsFourcc(answer: RtmpCommand, fourcc: string): boolean {
@@ -109,7 +109,7 @@ export function acceptsFourcc(answer: RtmpCommand, fourcc: string): boolean {
     const maps = [object.videoFourCcInfoMap, object.audioFourCcInfoMap].filter(
       (map): map is AmfObject => map !== undefined && isAmfObject(map),
     );
-    return maps.some((map) => fourcc in map);
+    return maps.some((map) => fourcc in map || "*" in map);
   });
 }
 

@@ -23,14 +23,9 @@ afterEach(async () => {
 const media = recorded();
 const clock = new LiveClock();
 /** So quick that a test need not wait. */
-const QUICK = {
-  firstRetryMs: 20,
-  maxRetryMs: 50,
-  handshakeMs: 300,
-  publishMs: 300,
-  connectMs: 300,
-  stallMs: 400,
-};
+const QUICK = { firstRetryMs: 20, maxRetryMs: 50 };
+/** For peers that are mute or stalled on purpose; too short for honest ones on a busy machine. */
+const HASTY = { handshakeMs: 300, publishMs: 300, connectMs: 300 };
 
 interface Taken {
   readonly publish: RtmpPublish;
@@ -209,7 +204,7 @@ describe("servers that fail", () => {
 
   test("it accepts and never answers: typed, and retried", async () => {
     await using peer = await FaultyPeer.open(undefined, "mute");
-    const egress = push(peer.port);
+    const egress = push(peer.port, { limits: HASTY });
     const events = collect(egress.events);
     await until("a second attempt", () => peer.accepted > 1);
     expect(events[1]).toMatchObject({ type: "retrying", error: { code: "ERR_PEER_UNREACHABLE" } });
@@ -247,7 +242,7 @@ describe("servers that fail", () => {
   test("it stops reading: lost after the stall time, packets dropped and counted, memory bounded", async () => {
     const { door, taken } = await openServer();
     await using peer = await FaultyPeer.open(door.address.port);
-    const egress = push(peer.port);
+    const egress = push(peer.port, { limits: { stallMs: 400 } });
     const events = collect(egress.events);
     const big = media
       .packets(4000)
@@ -321,6 +316,33 @@ test("close writes out what is queued", async () => {
   await until("the end", () => taken[0]?.publish.isClosed);
   expect(await taken[0]?.publish.closed).toBeUndefined();
   expect(taken[0]?.packets.at(-1)?.dtsUs).toBeGreaterThan(us(1_200_000));
+});
+
+test("close takes no longer than its time for flushing when the peer takes nothing", async () => {
+  const { door, taken } = await openServer();
+  await using peer = await FaultyPeer.open(door.address.port);
+  const egress = push(peer.port, { limits: { flushMs: 300, stallMs: 60_000 } });
+  const fill = Buffer.alloc(60_000, 1);
+  const big = media.packets(2000).map((one) => ({ ...one, data: Buffer.concat([one.data, fill]) }));
+  const feeding = feed(egress, big);
+  await until("it is live and bytes came", () => (taken[0]?.packets.length ?? 0) > 5);
+  peer.behave("deaf");
+  await until("packets are dropped", () => egress.stats().dropped > 0);
+  feeding.stop();
+  const start = performance.now();
+  await egress.close();
+  expect(performance.now() - start).toBeLessThan(1000);
+});
+
+test("a peer that is away does not hold back a mix that waits for room", async () => {
+  const egress = push(await freePort());
+  const events = collect(egress.events);
+  await until("a failure", () => events.length > 1);
+  for (const packet of media.packets(1000)) {
+    egress.push(packet);
+    await egress.drained();
+  }
+  expect(egress.stats().dropped).toBeGreaterThan(0);
 });
 
 describe("parseRtmpUrl", () => {

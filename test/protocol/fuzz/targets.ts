@@ -333,7 +333,7 @@ export const targets: readonly FuzzTarget[] = [
         "_result",
         1,
         { fmsVer: "x" },
-        { ...statusInfo("status", "a.b", "c"), ...enhancedCapabilities() },
+        { ...statusInfo("status", "a.b", "c"), ...enhancedCapabilities("server") },
       ),
       commandBody("onStatus", 0, null, statusInfo("error", "NetStream.Publish.BadName", "in use")),
       commandBody("_result", 2, null, { videoFourCcInfoMap: { hvc1: 4 } }),

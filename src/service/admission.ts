@@ -1,4 +1,4 @@
-import { lookup } from "node:dns/promises";
+import { Resolver } from "node:dns/promises";
 import { realpathSync } from "node:fs";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -120,12 +120,17 @@ function realPath(path: string): string {
 
 const isInside = (path: string, folder: string): boolean => path.startsWith(folder + sep);
 
-/** All addresses of a name, or undefined if it has none now: then there is nothing to forbid yet. */
+/**
+ * All addresses of a name, or undefined if none are known in time: then there is nothing to forbid yet, and the
+ * worker checks what it connects to. Asks DNS itself: `getaddrinfo` holds a pool thread while a server is mute.
+ */
 async function resolveHost(host: string): Promise<string[] | undefined> {
-  const found = await within(
-    lookup(host, { all: true }).catch(() => []),
-    RESOLVE_MS,
-    [],
-  );
-  return found.length === 0 ? undefined : found.map(({ address }) => address);
+  // RFC 6761 §6.3: these never leave the machine.
+  if (/(^|\.)localhost\.?$/i.test(host)) return ["127.0.0.1", "::1"];
+  const resolver = new Resolver({ timeout: RESOLVE_MS, tries: 1 });
+  const asked = Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
+  const answers = await within(asked, RESOLVE_MS, []);
+  resolver.cancel();
+  const found = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+  return found.length === 0 ? undefined : found;
 }

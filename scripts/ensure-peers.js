@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { apt, asRoot, whyNoApt } from "./apt.js";
 
 const peers = JSON.parse(readFileSync(new URL("peers.json", import.meta.url), "utf8"));
 const POLICY = "/usr/sbin/policy-rc.d";
@@ -39,16 +40,10 @@ export function ensurePeers(reportFile) {
   }
 }
 
-const run = (program, args, options = {}) =>
-  spawnSync(program, args, { stdio: "ignore", ...options }).status === 0;
-const isRoot = process.getuid?.() === 0;
-const asRoot = (program, args, options) =>
-  isRoot ? run(program, args, options) : run("sudo", ["-n", program, ...args], options);
-
 function whyNotInstall(reportFile) {
   if (process.env.TESSERA_INSTALL_PEERS === "0") return "TESSERA_INSTALL_PEERS=0";
-  if (!existsSync("/usr/bin/apt-get")) return "this system has no apt";
-  if (!isRoot && !run("sudo", ["-n", "true"])) return "neither root nor sudo without a password";
+  const why = whyNoApt();
+  if (why) return why;
   const last = existsSync(reportFile) ? JSON.parse(readFileSync(reportFile, "utf8")).atMs : 0;
   const agoMs = Date.now() - last;
   if (process.env.CI || agoMs > RETRY_AFTER_MS) return undefined;
@@ -68,23 +63,7 @@ function installPeers(names) {
   });
 }
 
-const aptOptions = [
-  "-o",
-  "DPkg::Lock::Timeout=300",
-  "-o",
-  "Acquire::Retries=1",
-  "-o",
-  "Acquire::http::Timeout=20",
-];
-
-function apt(...args) {
-  // `env`, because sudo does not pass the environment on. What apt prints goes to stderr: stdout may be piped.
-  const command = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", ...aptOptions, ...args];
-  return asRoot("env", command, { stdio: ["ignore", 2, 2] });
-}
-
-const aptInstall = (names) =>
-  apt("install", "-y", "--no-install-recommends", ...new Set(names.flatMap((name) => peers[name].packages)));
+const aptInstall = (names) => apt("install", ...new Set(names.flatMap((name) => peers[name].packages)));
 
 /**
  * Debian starts a service as soon as it is installed; the tests start their own on loopback instead. A policy

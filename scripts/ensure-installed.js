@@ -24,14 +24,18 @@ const lockHash = createHash("sha256").update(lockText).digest("hex");
 const programs = ["node", "tsc", "vitest"].map((name) => join(modules, ".bin", name));
 const isComplete = () => programs.every((file) => existsSync(file));
 
-/** Someone ran `npm ci` by hand: every package that is not optional is there in the version of the lock. */
+/** Packages of binaries are optional, and each machine needs those of its own kind all the same. */
+const isForThisMachine = ({ os, cpu, libc }) =>
+  os?.includes(process.platform) && cpu?.includes(process.arch) && !libc?.includes("musl");
+
+/** Someone ran `npm ci` by hand: every package that this machine needs is there in the version of the lock. */
 function matchesLock() {
   const installed = readText(join(modules, ".package-lock.json"));
   if (installed === "") return false;
   const there = JSON.parse(installed).packages;
-  return Object.entries(JSON.parse(lockText).packages).every(
-    ([path, { version, optional }]) => path === "" || optional || there[path]?.version === version,
-  );
+  return Object.entries(JSON.parse(lockText).packages)
+    .filter(([path, entry]) => path !== "" && (!entry.optional || isForThisMachine(entry)))
+    .every(([path, { version }]) => there[path]?.version === version);
 }
 
 /** Runs one npm command with the given Node; the exit code of the first that fails becomes ours. */
@@ -72,16 +76,13 @@ function borrowNode(folder) {
 function install() {
   console.error("Installing npm packages, once; this takes a minute.");
   const folder = mkdtempSync(join(tmpdir(), "tessera-install-"));
-  try {
-    const ours = JSON.parse(lockText).packages["node_modules/node"].version.split(".")[0];
-    const node = process.versions.node.split(".")[0] === ours ? process.execPath : borrowNode(folder);
-    // Exactly one package needs its script: `node`, which fetches the Node for this machine. npm versions
-    // disagree on whose scripts they run, so the choice is made here.
-    npm(node, "ci", "--ignore-scripts");
-    npm(node, "rebuild", "node");
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const ours = JSON.parse(lockText).packages["node_modules/node"].version.split(".")[0];
+  const node = process.versions.node.split(".")[0] === ours ? process.execPath : borrowNode(folder);
+  // Exactly one package needs its script: `node`, which fetches the Node for this machine. npm versions
+  // disagree on whose scripts they run, so the choice is made here.
+  npm(node, "ci", "--ignore-scripts");
+  npm(node, "rebuild", "node");
   if (isComplete()) return;
   console.error(
     `The installation is not complete: ${programs.filter((file) => !existsSync(file)).join(", ")}.`,

@@ -47,6 +47,7 @@ export class RtmpPublish implements PublishRequest {
   #queue: Packet[] = [];
   #bytes = 0;
   #isClosed = false;
+  #readers = 0;
   #hungUp = false;
   #needsKey = false;
   readonly #unannounced = new Set<Packet["kind"]>();
@@ -66,7 +67,8 @@ export class RtmpPublish implements PublishRequest {
   }
 
   /**
-   * The media, in the order sent. One reader at a time; ends when the publish does, after what is queued.
+   * The media, in the order sent; ends when the publish does, after what is queued. One reader at a time: a new one
+   * ends the one before.
    *
    * Whoever iterates again, say to a restarted worker, begins at a key frame with `info` on each stream's first
    * packet, like the first reader.
@@ -130,8 +132,12 @@ export class RtmpPublish implements PublishRequest {
   }
 
   async *#read(): AsyncGenerator<Packet, void, undefined> {
+    this.#readers += 1;
+    const reader = this.#readers;
+    this.#wake?.(); // Whoever read before finds that it is over.
     this.#restart();
     for (;;) {
+      if (reader !== this.#readers) return;
       const packet = this.#queue.shift();
       if (packet !== undefined) {
         this.#bytes -= packet.data.byteLength;

@@ -42,6 +42,14 @@ async function open(
   return { door, port: door.address.port, taken };
 }
 
+/** A door whose publishes the test takes itself. */
+async function openUnread(): Promise<{ door: RtmpDoor }> {
+  const authorize = (): Promise<PublishDecision> => Promise.resolve({ allow: true });
+  const door = await RtmpDoor.listen({ host: "127.0.0.1", port: 0, clock: new LiveClock(), authorize });
+  doors.push(door);
+  return { door };
+}
+
 /** Publishes for as long as the test needs: a sequence header, then a key frame every 10 ms. */
 async function goodPublisher(
   port: number,
@@ -301,13 +309,7 @@ describe("bad peers are closed with a reason, and cost nobody else anything", ()
 
 describe("a publish that nobody reads", () => {
   test("is left unread by the door, so that it takes bounded memory, and goes on when it is read", async () => {
-    const door = await RtmpDoor.listen({
-      host: "127.0.0.1",
-      port: 0,
-      clock: new LiveClock(),
-      authorize: () => Promise.resolve({ allow: true }),
-    });
-    doors.push(door);
+    const { door } = await openUnread();
     await using raw = await RawPublisher.open(door.address.port);
     await raw.publish("unread");
     raw.send(RTMP.video, AVC_HEADER);
@@ -328,14 +330,22 @@ describe("a publish that nobody reads", () => {
     expect(count).toBe(300);
   });
 
+  test("a new reader ends the one before, also one that waits", async () => {
+    const { door } = await openUnread();
+    await using raw = await RawPublisher.open(door.address.port);
+    await raw.publish("two");
+    const { value: publish } = await door[Symbol.asyncIterator]().next();
+    if (publish === undefined) throw new Error("no publish");
+    const first = publish.packets[Symbol.asyncIterator]().next();
+    const second = publish.packets[Symbol.asyncIterator]().next();
+    raw.send(RTMP.video, AVC_HEADER);
+    raw.send(RTMP.video, KEY_FRAME, 1, 40);
+    expect(await first).toEqual({ done: true, value: undefined });
+    expect((await second).value).toMatchObject({ dtsUs: 40_000, info: { codec: "h264" } });
+  });
+
   test("who reads on in place of another begins at a key frame with info", async () => {
-    const door = await RtmpDoor.listen({
-      host: "127.0.0.1",
-      port: 0,
-      clock: new LiveClock(),
-      authorize: () => Promise.resolve({ allow: true }),
-    });
-    doors.push(door);
+    const { door } = await openUnread();
     await using raw = await RawPublisher.open(door.address.port);
     await raw.publish("again");
     const delta = Buffer.from(KEY_FRAME);

@@ -2,12 +2,14 @@ import { mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { OutputSpec } from "../contract/output-spec.ts";
 import type { Identified, WorkerSettings } from "../contract/worker.ts";
+import { DestinationPolicy } from "../core/destinations.ts";
 import { NotSupportedError, StorageError } from "../core/error.ts";
 import type { Egress, EgressStreams } from "../egress/egress.ts";
 import { openRecording } from "../egress/file.ts";
 import { openRtmpPush } from "../egress/rtmp.ts";
 import { openRtp } from "../egress/rtp.ts";
 import type { Clock } from "../media/clock.ts";
+import { checkedResolve } from "../transport/resolve-host.ts";
 
 /** What an output of a mix is opened with. */
 export interface EgressContext {
@@ -48,6 +50,7 @@ export function openEgress(
         ...(spec.backupUrl === undefined ? {} : { backupUrl: spec.backupUrl }),
         streams,
         clock,
+        resolve: checkedResolve(new DestinationPolicy(settings.destinations)),
       });
     case "rtp":
       return openRtp({
@@ -56,6 +59,7 @@ export function openEgress(
         payloadType: spec.payloadTypes?.audio ?? 111,
         streams,
         clock,
+        resolve: checkedResolve(new DestinationPolicy(settings.destinations)),
       });
     default:
       throw new NotSupportedError(`outputs of kind ${spec.kind} are not supported yet`);

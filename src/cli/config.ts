@@ -56,8 +56,8 @@ export interface ConfigSources {
 const KEYS = Object.keys(Schema.shape);
 const LISTS = KEYS.filter((key) => unwrapped(key) instanceof z.ZodArray);
 const FLAGS = ["demo"];
-/** `TESSERA_*` names that are not options of `serve`. */
-const OTHER_ENV = ["TESSERA_CONFIG"];
+/** `TESSERA_*` names that are not options of `serve`; the second is for `npm test`. */
+const OTHER_ENV = ["TESSERA_CONFIG", "TESSERA_INSTALL_PEERS"];
 
 /**
  * Puts the settings together: defaults, then the config file, then `TESSERA_*`, then flags.

@@ -3,17 +3,17 @@ import type { MixStats } from "../contract/status.ts";
 import type { LayoutReceipt, MixState, Snapshot, ViewState, WorkerSettings } from "../contract/worker.ts";
 import { BusyError, type ErrorInfo, errorInfo, RemoteError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
-import { blame } from "./blame.ts";
+import { Absence } from "./absence.ts";
 import type { EventHub } from "./events.ts";
 import { MixClock } from "./mix-clock.ts";
 import { MixRunner, type Runnable } from "./mix-runner.ts";
 import { absentStatus, MixStatus } from "./mix-status.ts";
 import { Numbering } from "./numbering.ts";
-import { plan, type Step } from "./plan.ts";
+import { plan } from "./plan.ts";
 import { reached } from "./reached.ts";
 import { sourceIn, viewIn } from "./state.ts";
 import type { ControlState, StoredMix } from "./store.ts";
-import { delay, monotonicMs } from "./time.ts";
+import { delay } from "./time.ts";
 import type { MixMessage, WorkerExit, WorkerProcess } from "./worker.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
@@ -32,8 +32,6 @@ export type MixPhase = "starting" | "running" | "restarting" | "failed" | "close
 
 /** Suspects come back one by one, this far apart, so that a second crash says whose fault it is. */
 const BRING_BACK_MS = 1000;
-/** A worker that lived this long clears those who were suspected of the death of the one before. */
-const FORGET_CRASHES_MS = 600_000;
 const SNAPSHOT_MS = 5000;
 
 /** One mix: its state, and the worker that runs it. Callers see to it that changes come one at a time. */
@@ -44,11 +42,7 @@ export class Mix implements Runnable {
   readonly #clock: MixClock;
   readonly #numbers: Numbering;
   readonly #runner: MixRunner;
-  /** Sources of the state that no worker has: quarantined, or waiting to be brought back. */
-  readonly #absent = new Set<string>();
-  /** Suspects that this worker got back, in that order. */
-  #returned: string[] = [];
-  #upSinceMs = 0;
+  readonly #absence: Absence;
   /** Sources that subscribers were told of. */
   readonly #told = new Set<string>();
   #state: MixState;
@@ -65,7 +59,8 @@ export class Mix implements Runnable {
     this.#numbers = new Numbering(stored.nextSeq);
     this.#state = stored.state;
     this.#control = stored.control;
-    for (const source of stored.control.quarantined) this.#quarantine(source);
+    this.#absence = new Absence(stored.control.quarantined);
+    for (const source of stored.control.quarantined) this.#tellQuarantine(source);
     if (restored) this.saved();
     if (restored) for (const { id } of stored.state.sources) this.#told.add(id);
     this.#runner = new MixRunner(this, host.pool, host.settings, this.#log, restored);
@@ -160,7 +155,7 @@ export class Mix implements Runnable {
    */
   async change(next: MixState): Promise<{ readonly sdp?: string }> {
     const worker = await this.#runner.worker();
-    const steps = plan(this.#state, next).filter((one) => !this.#concernsAbsent(one));
+    const steps = plan(this.#state, next).filter((one) => !this.#absence.concerns(one, this.#state));
     let now = this.#state;
     let said: { readonly sdp?: string } = {};
     for (const one of steps) {
@@ -211,7 +206,7 @@ export class Mix implements Runnable {
     const worker = await this.#runner.worker();
     const stats = await worker.ask("mix.stats", { mix: this.id }, limitMs);
     if (stats === undefined) throw new BusyError(`mix ${this.id} did not answer within ${limitMs} ms`);
-    const absent = this.#state.sources.filter(({ id }) => this.#absent.has(id));
+    const absent = this.#state.sources.filter(({ id }) => this.#absence.has(id));
     const told = absent.map((source) => absentStatus(source, this.status.source(source.id)));
     return { ...stats, sources: [...stats.sources, ...told] };
   }
@@ -239,21 +234,13 @@ export class Mix implements Runnable {
   }
 
   toOpen(): MixState {
-    const there = (id: string | undefined): boolean => id === undefined || !this.#absent.has(id);
-    const epoch = this.#clock.restart();
-    this.#state = { ...this.#state, epoch };
-    return {
-      ...this.#state,
-      sources: this.#state.sources.filter(({ id }) => there(id)),
-      outputs: this.#state.outputs.filter(({ source }) => there(source)),
-    };
+    this.#state = { ...this.#state, epoch: this.#clock.restart() };
+    return this.#absence.present(this.#state);
   }
 
   onUp(worker: WorkerProcess, exit: WorkerExit | undefined): void {
     this.#phase = "running";
-    this.#upSinceMs = monotonicMs();
-    this.#returned = [];
-    const back = [...this.#absent].filter((source) => !this.#control.quarantined.includes(source));
+    const back = this.#absence.onUp(this.#control.quarantined);
     if (exit !== undefined) {
       this.emit({
         type: "mix.restarted",
@@ -313,7 +300,7 @@ export class Mix implements Runnable {
     const { quarantined, undeclared } = this.#control;
     this.note({ crashes, quarantined: without(quarantined), undeclared: without(undeclared) });
     this.#forgetBody(`source/${id}`);
-    this.#absent.delete(id);
+    this.#absence.end(id, "removed");
     this.status.forgetSource(id);
   }
 
@@ -331,30 +318,14 @@ export class Mix implements Runnable {
     }
   }
 
-  #concernsAbsent({ method, params }: Step): boolean {
-    if (method === "source.update" || method === "source.remove") return this.#absent.has(params.id);
-    if (method === "output.add") return this.#absent.has(params.output.source ?? "");
-    if (!method.startsWith("output.") || !("id" in params)) return false;
-    const output = this.#state.outputs.find(({ id }) => id === params.id);
-    return this.#absent.has(output?.source ?? "");
-  }
-
-  /** Whom the worker died of comes back last; whom it died of twice does not. */
   #suspect(suspects: readonly string[]): void {
-    const order = this.#returned;
-    const byReturn = suspects.toSorted((a, b) => order.indexOf(a) - order.indexOf(b));
-    const { crashes, quarantined } = this.#control;
-    const isOldStory = monotonicMs() - this.#upSinceMs > FORGET_CRASHES_MS;
-    const known = blame({ crashes: isOldStory ? {} : crashes, quarantined }, byReturn);
-    for (const source of known.quarantined) {
-      if (!this.#control.quarantined.includes(source)) this.#quarantine(source);
-    }
-    for (const source of suspects) this.#absent.add(source);
-    this.note(known);
+    const before = this.#control.quarantined;
+    this.note(this.#absence.onCrash(this.#control, suspects));
+    const added = this.#control.quarantined.filter((source) => !before.includes(source));
+    for (const source of added) this.#tellQuarantine(source);
   }
 
-  #quarantine(source: string): void {
-    this.#absent.add(source);
+  #tellQuarantine(source: string): void {
     const message = `source ${source} was being decoded twice when the worker died; remove and add it to try again`;
     const error: ErrorInfo = { code: "ERR_MEDIA_INVALID", fault: "peer", retryable: false, message };
     this.emit({ type: "source.quarantined", source, error });
@@ -370,14 +341,13 @@ export class Mix implements Runnable {
   }
 
   async #returnSource(worker: WorkerProcess, id: string): Promise<void> {
-    if (!this.#absent.has(id) || this.#runner.current !== worker) return;
+    if (!this.#absence.has(id) || this.#runner.current !== worker) return;
     const mix = this.id;
     await worker.call("source.add", { mix, source: sourceIn(this.#state, id) });
     for (const output of this.#state.outputs.filter(({ source }) => source === id)) {
       await worker.call("output.add", { mix, output });
     }
-    this.#absent.delete(id);
-    this.#returned.push(id);
+    this.#absence.end(id, "returned");
   }
 
   #complain(error: unknown): void {

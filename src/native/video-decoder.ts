@@ -116,18 +116,21 @@ export class NativeVideoDecoder implements Disposable {
     return ready;
   }
 
-  /** {@link decode} on the thread pool; one call at a time. */
+  /**
+   * {@link decode} on the thread pool; one call at a time. FFmpeg decodes while it takes the packet, so what is ready
+   * afterwards is only handed over, which is not worth another trip to the pool.
+   */
   async decodeAsync(packet: Packet): Promise<readonly DecodedPicture[]> {
     this.#fill(packet);
     const ready: DecodedPicture[] = [];
     let sent = await this.#context.sendPacket(this.#packet);
     if (sent === AVERROR_EAGAIN) {
-      await this.#drainAsync(ready);
+      this.#drain(ready);
       sent = await this.#context.sendPacket(this.#packet);
     }
     this.#packet.unref();
     if (sent < 0) this.#errors += 1;
-    await this.#drainAsync(ready);
+    this.#drain(ready);
     return ready;
   }
 
@@ -170,16 +173,6 @@ export class NativeVideoDecoder implements Disposable {
     for (let refused = 0; refused < MAX_REFUSED; ) {
       const frame = this.#take();
       const code = this.#context.receiveFrameSync(frame);
-      if (code >= 0) ready.push(this.#picture(frame));
-      else if (this.#isEmpty(code, frame)) return;
-      else refused += 1;
-    }
-  }
-
-  async #drainAsync(ready: DecodedPicture[]): Promise<void> {
-    for (let refused = 0; refused < MAX_REFUSED; ) {
-      const frame = this.#take();
-      const code = await this.#context.receiveFrame(frame);
       if (code >= 0) ready.push(this.#picture(frame));
       else if (this.#isEmpty(code, frame)) return;
       else refused += 1;

@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { MediaInvalidError, PeerUnreachableError } from "../core/error.ts";
 import { us } from "../core/time.ts";
 import type { Clock } from "../media/clock.ts";
@@ -20,6 +21,9 @@ export interface FileOptions {
   /** Its abort is a {@link Ingest.close}. */
   readonly signal?: AbortSignal;
 }
+
+/** After so many packets a sync reader lets the event loop turn: node-av frees what was collected only there. */
+const SYNC_PACKETS = 64;
 
 /**
  * Opens a regular file. It is touched when the iteration begins, so failures come there: `ERR_PEER_UNREACHABLE` if it
@@ -80,9 +84,10 @@ class FileIngest implements Ingest {
     const demuxer = sync ? Demuxer.openSync(wanted) : await Demuxer.open(wanted);
     this.#demuxer = demuxer;
     pass.begin(demuxer);
-    while (!this.#closed) {
+    for (let count = 1; !this.#closed; count++) {
       const packet = sync ? demuxer.readSync() : await demuxer.read();
       if (packet === undefined) break;
+      if (sync && count % SYNC_PACKETS === 0) await setImmediate();
       yield* pass.take(packet);
     }
     if (this.#closed) return;

@@ -109,6 +109,8 @@ async function measureLive(talkers: readonly string[], seconds: number): Promise
     const { audio } = await server.stats(mix);
     const heard = ears.map(({ packets }, n) => packets - (before[n]?.packets ?? 0));
     const lost = ears.reduce((sum, one, n) => sum + one.lost - (before[n]?.lost ?? 0), 0);
+    const cores = (stretch.cpuSeconds / stretch.wallSeconds).toFixed(2);
+    console.warn(`${count} listeners: ${cores} cores, ${audio.encodes} encodes, ${lost} packets lost`);
     measured.push({ ...stretch, count, encodes: audio.encodes, leastPackets: Math.min(...heard), lost });
   }
   return measured;

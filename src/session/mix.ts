@@ -34,6 +34,8 @@ import { Stills } from "./stills.ts";
 import { View } from "./view.ts";
 
 const TICKS_PER_SECOND = 50;
+/** Who asked for a still asks again: the view goes on being drawn for so long. */
+const GLANCE_MS = 5000;
 
 /** What a mix needs of its worker. */
 export interface MixContext {
@@ -238,9 +240,14 @@ export class Mix {
     return this.#output(id);
   }
 
-  async snapshot(view: string, format: "png" | "jpeg"): Promise<Snapshot> {
-    const picture = this.#view(view).snapshot();
-    if (picture === undefined) throw new NotFoundError(`view ${view} has shown nothing yet`);
+  /** What the view shows now. A view that nobody watched is drawn for it, and its sources decoded up to now. */
+  async snapshot(id: string, format: "png" | "jpeg"): Promise<Snapshot> {
+    const view = this.#view(id);
+    const glance = view.glance();
+    setTimeout(() => glance[Symbol.dispose](), GLANCE_MS).unref();
+    await this.updateVisibility();
+    const picture = await view.nextPicture();
+    if (picture === undefined) throw new NotFoundError(`view ${id} is gone`);
     using still = picture;
     const data = await encodeStill(still, format);
     return { data, width: still.widthPx, height: still.heightPx, ptsUs: this.clock.now() };
@@ -292,11 +299,11 @@ export class Mix {
 
   /** Tells sources who shows them, so that nobody else is decoded. Settles when they have caught up. */
   async updateVisibility(): Promise<void> {
-    const views = [...this.views.values()].map((view) => ({ id: view.id, on: view.onScreen() }));
+    const views = [...this.views.values()].map((view) => ({ id: view.id, on: view.onScreen(), view }));
     const jobs: Promise<void>[] = [];
     for (const source of this.sources.values()) {
       const shownIn = views.filter(({ on }) => on.has(source.id)).map(({ id }) => id);
-      jobs.push(source.picture.show(shownIn.length > 0));
+      jobs.push(source.picture.show(views.some(({ on, view }) => on.has(source.id) && view.isWatched)));
       const key = shownIn.join();
       if ((this.#onAir.get(source.id) ?? "") === key) continue;
       this.#onAir.set(source.id, key);

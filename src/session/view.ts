@@ -61,6 +61,8 @@ export class View {
   #last: Picture | undefined;
   #nextFrame: number;
   #lastArrivalUs = us(0);
+  #glances = 0;
+  #composed: PromiseWithResolvers<void> | undefined;
   #ticks = 0;
   #late = 0;
   #repeated = 0;
@@ -97,9 +99,28 @@ export class View {
     return this.#placements;
   }
 
-  /** What the view shows now; the caller's. */
-  snapshot(): Picture | undefined {
+  /** True while somebody sees it: an encoder, or whoever asked for a still a moment ago. Nobody else is drawn for. */
+  get isWatched(): boolean {
+    return this.encodes.size > 0 || this.#glances > 0;
+  }
+
+  /** The next picture composed; the caller's. Until {@link glance} is disposed the view is drawn. */
+  async nextPicture(): Promise<Picture | undefined> {
+    this.#composed ??= Promise.withResolvers<void>();
+    await this.#composed.promise;
     return this.#last?.clone();
+  }
+
+  /** Keeps the view drawn until it is disposed. */
+  glance(): Disposable {
+    this.#glances += 1;
+    let isOpen = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (isOpen) this.#glances -= 1;
+        isOpen = false;
+      },
+    };
   }
 
   /** Sources on screen. */
@@ -146,7 +167,8 @@ export class View {
     const tooLate = lateUs > period(this.rate) || [...this.encodes].some((encode) => encode.isSlow);
     if (lateUs > period(this.rate) / 2) this.#late += 1;
     let arrivalUs: Micros | undefined;
-    if (tooLate && this.#last !== undefined) this.#repeated += 1;
+    if (!this.isWatched) await this.prepare();
+    else if (tooLate && this.#last !== undefined) this.#repeated += 1;
     else arrivalUs = await this.#composeOrRepeat(at);
     this.#lastArrivalUs = arrivalUs ?? this.#lastArrivalUs;
     this.#nextFrame = frame + 1;
@@ -168,7 +190,9 @@ export class View {
   close(): void {
     for (const source of this.#context.sources.values()) source.picture.queue.forget(this.id);
     for (const { receipt } of this.#pending) receipt.resolve(this.layout());
+    this.#composed?.resolve();
     this.#last?.[Symbol.dispose]();
+    this.#last = undefined;
     this.#compositor[Symbol.dispose]();
   }
 
@@ -213,6 +237,8 @@ export class View {
     const picture = await this.#compositor.compose(layers);
     this.#last?.[Symbol.dispose]();
     this.#last = picture;
+    this.#composed?.resolve();
+    this.#composed = undefined;
     const tookMs = performance.now() - began;
     this.composeMs.add(tookMs);
     this.#context.meters.compose.observe(tookMs / 1000);

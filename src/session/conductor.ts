@@ -10,6 +10,7 @@ import type { View } from "./view.ts";
 const MAX_START_MS = 5000;
 /** An input that is not a file is not waited for this long. */
 const MAX_LIVE_START_MS = 1500;
+const TICKS_PER_TURN = 8;
 /** Pictures in encoders that the virtual clock lets pile up. */
 const MAX_IN_FLIGHT = 4;
 
@@ -138,7 +139,9 @@ export class Conductor {
   async #runVirtual(): Promise<void> {
     const { clock } = this.#mix;
     if (!(clock instanceof VirtualClock)) throw new InternalError("the virtual clock is not virtual");
-    while (!this.#stop.signal.aborted) {
+    for (let turn = 0; !this.#stop.signal.aborted; turn++) {
+      // Native memory is given back when the event loop turns, which microtasks alone never let it.
+      if (turn % TICKS_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
       const view = this.#earliestView();
       const soundAt = us(this.#nextTick * TICK_US);
       const isVideo = view !== undefined && view.nextUs <= soundAt;

@@ -72,6 +72,7 @@ export class WorkerProcess implements AsyncDisposable {
   #detail = "";
   #nextCall = 1;
   #silentMs = 0;
+  #isReady = false;
   #ended = false;
 
   private constructor(child: ChildProcess, slots: number, options: WorkerOptions) {
@@ -210,9 +211,14 @@ export class WorkerProcess implements AsyncDisposable {
 
   #receive(message: FromWorker): void {
     this.#silentMs = 0;
-    if (message.type === "ready") this.#ready.resolve();
+    if (message.type === "ready") this.#becomeReady();
     else if (message.type === "answer") this.#settle(message);
     else if (message.type === "event" || message.type === "done") this.#forward(message);
+  }
+
+  #becomeReady(): void {
+    this.#isReady = true;
+    this.#ready.resolve();
   }
 
   #settle(answer: Extract<FromWorker, { type: "answer" }>): void {
@@ -236,6 +242,8 @@ export class WorkerProcess implements AsyncDisposable {
   /** Counts only time in which control itself ran: after a suspend, the worker gets its full time to speak. */
   #watch(silenceMs: number): void {
     const timer = setInterval(() => {
+      // While it loads its code it says nothing, and `startMs` bounds that.
+      if (!this.#isReady) return;
       this.#silentMs += CHECK_MS;
       if (this.#silentMs > silenceMs) this.kill("hang", `said nothing for ${this.#silentMs} ms`);
     }, CHECK_MS);

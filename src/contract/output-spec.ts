@@ -29,8 +29,8 @@ const VideoEncoding = z.strictObject({
 export type VideoEncoding = z.output<typeof VideoEncoding>;
 
 const AudioEncoding = z.strictObject({
-  /** Absent: what the sink's container or protocol usually carries, AAC for files and RTMP, Opus for RTP. */
-  codec: z.enum(["aac", "opus", "pcmu", "pcma", "g722", "flac"]).optional(),
+  /** Absent: what the sink's container or protocol usually carries, AAC for files and RTMP, Opus for RTP. `none`: no sound at all. */
+  codec: z.enum(["aac", "opus", "pcmu", "pcma", "g722", "flac", "none"]).optional(),
   bitrateBps: z.number().int().min(6000).max(512_000).optional(),
   channels: z.union([z.literal(1), z.literal(2)]).optional(),
   /** Mix-minus: everything but this source. */

@@ -1,3 +1,4 @@
+import type { DestinationRules } from "../core/destinations.ts";
 import type { ErrorInfo } from "../core/error.ts";
 import type { LayoutDocument } from "../layout/document.ts";
 import type { MixEventBody, PlacementInfo } from "./events.ts";
@@ -53,6 +54,12 @@ export interface WorkerSettings {
   readonly clock: "live" | "virtual";
   /** Overwrite existing recordings instead of refusing or taking the next part. */
   readonly overwrite: boolean;
+  /** Where pulls and pushes may go. */
+  readonly destinations: DestinationRules;
+  /** `tessera mix`: end when every input that does not loop has ended, or after so long. Absent: run until closed. */
+  readonly until?: { readonly inputsEnd: boolean; readonly durationUs?: number | undefined } | undefined;
+  /** Time begins when inputs have their first pictures, not at once. */
+  readonly waitForInputs?: boolean | undefined;
 }
 
 /** What control may ask of a worker: params and result of each method. All are answered at once, none waits for a peer. */

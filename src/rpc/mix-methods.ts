@@ -13,7 +13,7 @@ import { type Method, method, ofMix, ofNode } from "./method.ts";
 import { refuseOutput, refuseSource, refuseView } from "./not-supported.ts";
 import { relocating } from "./pointer.ts";
 
-const STATS_MS = 5000;
+const STATS_MS = 10_000;
 const OfMix = z.strictObject({ mix: Id });
 
 /** An id that a retry on any node comes to as well. */

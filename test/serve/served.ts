@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { busyOwners, DECODING_SLOTS_FD } from "../../src/contract/decoding-slots.ts";
 import type { MixEvent } from "../../src/contract/events.ts";
 import type { MixStats, OutputStatus, SourceStatus } from "../../src/contract/status.ts";
 import type { LayoutReceipt } from "../../src/contract/worker.ts";
@@ -19,9 +20,9 @@ export interface Answer {
   // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
   readonly result?: any;
   readonly error?: {
-    readonly code: number;
+    readonly code: number | string;
     readonly message: string;
-    readonly data: ErrorInfo & { pointer?: string };
+    readonly data?: ErrorInfo & { pointer?: string };
   };
 }
 
@@ -202,6 +203,16 @@ export class Served implements AsyncDisposable {
     return await until(`a worker that writes ${name}`, () =>
       this.workers().find((pid) => hasOpen(pid, path)),
     );
+  }
+
+  /** True if the worker is inside a decoder of this source: what it notes for its control process to read. */
+  isDecoding(pid: number, source: string): boolean {
+    try {
+      const slots = readFileSync(`/proc/${pid}/fd/${DECODING_SLOTS_FD}`);
+      return busyOwners(slots).some((owner) => owner.source === source);
+    } catch {
+      return false;
+    }
   }
 
   /** Ends it in order, as an operator does, and checks it. */

@@ -13,6 +13,7 @@ import type {
 } from "../contract/worker.ts";
 import { ExistsError, InvalidArgumentError, NotFoundError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
+import { period } from "../core/rational.ts";
 import { type Micros, us } from "../core/time.ts";
 import type { EgressStreams } from "../egress/egress.ts";
 import { type Clock, LiveClock, VirtualClock, wallTimeMs } from "../media/clock.ts";
@@ -96,6 +97,7 @@ export class Mix {
       clock: this.clock,
       publishers: context.publishers,
       virtual,
+      longestPeriodUs: () => this.#longestPeriodUs(),
       destinations: settings.destinations,
     });
     const firstTick = Math.ceil(this.clock.now() / TICK_US);
@@ -104,8 +106,8 @@ export class Mix {
       meters: this.meters,
       sync: virtual,
     });
-    for (const source of state.sources) this.addSource(source);
     for (const view of state.views) this.addView(view);
+    for (const source of state.sources) this.addSource(source);
     this.#conductor = new Conductor(this, firstTick);
     for (const output of state.outputs) this.#restore(output);
     this.finished = this.#conductor.run().then(() => this.#close());
@@ -127,12 +129,17 @@ export class Mix {
       opener: this.#opener,
       log: this.#context.log,
       virtual: this.virtual,
+      longestPeriodUs: () => this.#longestPeriodUs(),
       endsWithInput: this.settings.until?.inputsEnd === true,
       emit: (event) => this.emit(event),
     });
     this.sources.set(spec.id, source);
     this.emit({ type: "source.added", source: spec.id });
     source.start();
+  }
+
+  #longestPeriodUs(): number {
+    return Math.max(0, ...[...this.views.values()].map(({ rate }) => period(rate)));
   }
 
   updateSource(id: string, update: SourceUpdate): void {

@@ -2,7 +2,7 @@ import type { SourceSpec } from "../contract/source-spec.ts";
 import type { Identified } from "../contract/worker.ts";
 import type { DestinationRules } from "../core/destinations.ts";
 import { NotSupportedError } from "../core/error.ts";
-import { ms } from "../core/time.ts";
+import { ms, us } from "../core/time.ts";
 import { openFile } from "../ingest/file.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import { openPull } from "../ingest/pull.ts";
@@ -28,6 +28,8 @@ export interface SourceOpenerOptions {
   readonly clock: Clock;
   readonly publishers: Publishers;
   readonly virtual: boolean;
+  /** Of the mix's views. */
+  longestPeriodUs(): number;
   readonly destinations: DestinationRules;
 }
 
@@ -62,7 +64,13 @@ export class SourceOpener {
       case "rtmp":
         return publishers.open({ mix, source: spec.id }, clock, signal);
       case "test":
-        return openTestSource({ pattern: spec.pattern, tone: spec.tone, clock, leadUs: LEAD, signal });
+        return openTestSource({
+          pattern: spec.pattern,
+          tone: spec.tone,
+          clock,
+          leadUs: us(Math.max(LEAD, this.#options.longestPeriodUs())),
+          signal,
+        });
       default:
         throw new NotSupportedError(`sources of kind ${spec.kind} are not supported yet`);
     }

@@ -39,6 +39,8 @@ export interface SourceContext {
   readonly opener: SourceOpener;
   readonly log: Logger;
   readonly virtual: boolean;
+  /** Of the views: a picture is composed when everybody delivered half of it beyond. */
+  longestPeriodUs(): number;
   /** `tessera mix`: a live input that ended cleanly is not waited for again. */
   readonly endsWithInput: boolean;
   emit(event: MixEventBody): void;
@@ -306,7 +308,11 @@ export class Source {
   /** Waits until what was read is nearly due; live input is never waited for. */
   async #pace(): Promise<void> {
     if (this.#context.opener.kindOf(this.#spec) === "live") return;
-    const ahead = this.#context.virtual ? VIRTUAL_LOOKAHEAD : LOOKAHEAD;
+    // What was just delivered may be all that the virtual clock waits for, and we wait for the clock.
+    this.#context.pulse.beat();
+    const ahead = this.#context.virtual
+      ? Math.max(VIRTUAL_LOOKAHEAD, this.#context.longestPeriodUs())
+      : LOOKAHEAD;
     const due = us(this.#untilUs() + this.timeline.shiftUs - ahead);
     if (due > this.#context.clock.now()) await this.#context.clock.sleepUntil(due, this.#stop.signal);
   }

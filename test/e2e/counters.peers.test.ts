@@ -132,6 +132,21 @@ requirePeer("ffmpeg")("every picture once", () => {
     expect(numbers.filter((number) => number === 0).length).toBeGreaterThanOrEqual(3);
   });
 
+  test("a view of one picture a second, of pictures that last longer than most", async () => {
+    using folder = new Folder();
+    const file = folder.file("a.mp4");
+    const slow = await counterVideo({ seconds: 4, fps: "2/3", source: 1 });
+    await mixWell([
+      ...inputs(...(await counters(1)), slow, "test:moving"),
+      ...SMALL,
+      ...["--fps", "1", "--fast", "--duration", "3"],
+      ...outputs(file),
+    ]);
+    const [quick, lazy] = await readSources(file, [{ ...SIZE, count: 3 }]);
+    expect(quick?.numbers).toEqual([14, 44, 74]); // The newest before each tick and a half.
+    expect(lazy?.numbers).toEqual([0, 0, 1]);
+  });
+
   test("--fast twice gives the same pictures and the same sound", async () => {
     using folder = new Folder();
     const made = [counterVideo({ seconds: 3, tone: 440 }), flashBeep({ seconds: 3, fps: 25 })];

@@ -62,7 +62,10 @@ async function runViews({ seconds, referencesOnly }: Effort): Promise<Report> {
         value: together.cpuSeconds / reference.cpuSeconds,
       },
     ],
-    validity: VIEWS.flatMap((view, n) => checksOf(view, together, apart[n])),
+    validity: [
+      ...[together, ...apart].map(onTime),
+      ...VIEWS.flatMap((view, n) => checksOf(view, together, apart[n])),
+    ],
     notes: [
       "Tessera runs live and is measured in the middle of its run, each mix alone on the machine; ffmpeg runs as fast as it can.",
       "Live runs start at another picture each time, so SSIM to one lossless mix does not apply: `nine` has it for the same code.",
@@ -140,6 +143,13 @@ async function recordingOf(inData: string, path: string): Promise<Recording> {
     soundDb: levelDb(samples),
   };
 }
+
+/** A run that could not keep up did less work than it says. */
+const onTime = ({ late, ticks, recordings }: Measured): Check => ({
+  what: `${[...recordings.keys()].join(", ")}: at most 1 % of ticks late`,
+  ok: ticks > 0 && late / ticks <= 0.01,
+  found: `${late} of ${ticks}`,
+});
 
 function checksOf({ id }: View, together: Measured, alone: Measured | undefined): Check[] {
   const [ours, reference] = [together.recordings.get(id), alone?.recordings.get(id)];

@@ -32,6 +32,8 @@ export interface RecordingStart {
  * @throws {StorageError} `ERR_STORAGE` from every method.
  */
 export class RecordingFolder {
+  /** Whose `name.json` is: name.mp4 and name.mkv may begin at the same time, before either has written it. */
+  static readonly #extensions = new Map<string, string>();
   readonly #folder: string;
   readonly #stem: string;
   readonly #extension: string;
@@ -46,7 +48,10 @@ export class RecordingFolder {
     this.#folder = dirname(path);
     this.#stem = basename(path, this.#extension);
     this.#owner = owner;
-    this.#manifestPath = join(this.#folder, `${this.#stem}.json`);
+    const manifestPath = join(this.#folder, `${this.#stem}.json`);
+    const holder = RecordingFolder.#extensions.get(manifestPath) ?? this.#extension;
+    RecordingFolder.#extensions.set(manifestPath, holder);
+    this.#manifestPath = holder === this.#extension ? manifestPath : this.#fullManifestPath();
   }
 
   static async open(path: string, owner: RecordingOwner, start: RecordingStart): Promise<RecordingFolder> {
@@ -88,6 +93,10 @@ export class RecordingFolder {
     return { version: 1, ...this.#owner, startedAt, parts, gaps: gapsBetween(parts), ...earlier };
   }
 
+  #fullManifestPath(): string {
+    return join(this.#folder, `${this.#stem}${this.#extension}.json`);
+  }
+
   #nameOf(number: number): string {
     return number === 1 ? `${this.#stem}${this.#extension}` : `${this.#stem}.${number}${this.#extension}`;
   }
@@ -96,7 +105,7 @@ export class RecordingFolder {
     let found = await readManifest(this.#manifestPath);
     if (found?.parts.some((part) => extname(part.file) !== this.#extension)) {
       // name.mp4 and name.mkv lie side by side: the second to come has its manifest under its full name.
-      this.#manifestPath = join(this.#folder, `${this.#stem}${this.#extension}.json`);
+      this.#manifestPath = this.#fullManifestPath();
       found = await readManifest(this.#manifestPath);
     }
     if (overwrite) await this.#remove(found);

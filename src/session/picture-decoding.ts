@@ -27,6 +27,8 @@ export class PictureDecoding {
   #info: VideoStreamInfo | undefined;
   #infoIsNew = false;
   #shown = false;
+  /** The input has ended: what the decoder holds back is wanted at once. */
+  #isOver = false;
   #deliveredUs = Number.NEGATIVE_INFINITY;
   /** Source time at which the last picture or packet ends. */
   #endUs = Number.NEGATIVE_INFINITY;
@@ -77,14 +79,16 @@ export class PictureDecoding {
 
   /** The stream ended: gets the pictures that the decoder held back. Returns when the last picture ends, or -Infinity. */
   flush(): number {
-    for (const frame of this.#decoder?.flush() ?? []) this.#push(frame);
+    this.#isOver = true;
+    this.#flushDecoder();
     this.#deliveredUs = Number.POSITIVE_INFINITY;
     return this.#endUs;
   }
 
   /** The transport starts anew. */
   restart(): void {
-    this.#decoder?.flush();
+    this.#isOver = false;
+    for (const frame of this.#decoder?.flush() ?? []) frame[Symbol.dispose]();
     this.#deliveredUs = Number.NEGATIVE_INFINITY;
     this.#keeper.clear();
     this.queue.clear();
@@ -118,6 +122,7 @@ export class PictureDecoding {
     if (shown) {
       if (this.#info !== undefined) this.queue.clear();
       for (const packet of this.#keeper.take()) await this.#decode(packet);
+      if (this.#isOver) this.#flushDecoder();
       return;
     }
     this.#errors = this.errors;
@@ -129,6 +134,10 @@ export class PictureDecoding {
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => undefined);
     return result;
+  }
+
+  #flushDecoder(): void {
+    for (const frame of this.#decoder?.flush() ?? []) this.#push(frame);
   }
 
   async #decode(packet: Packet): Promise<void> {

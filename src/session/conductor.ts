@@ -98,7 +98,7 @@ export class Conductor {
       return pending.some((source) => waited < (source.isFinite ? MAX_START_MS : MAX_LIVE_START_MS));
     };
     while (isWaiting() && !this.#stop.signal.aborted) await Promise.race([pulse.wait(), pauseMs(20)]);
-    for (const view of this.#mix.views.values()) await view.prepare();
+    for (const view of this.#mix.views.values()) view.prepare();
     await this.#mix.updateVisibility();
     clock.start();
   }
@@ -158,7 +158,7 @@ export class Conductor {
     for (;;) {
       await this.#ready(at + half);
       this.#followSources(at);
-      await view.prepare();
+      view.prepare();
       await this.#mix.updateVisibility();
       if (this.#isReady(at + half)) break;
     }

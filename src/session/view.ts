@@ -1,12 +1,9 @@
-import type { MixEventBody, PlacementInfo } from "../contract/events.ts";
 import type { ViewStatus } from "../contract/status.ts";
 import type { LayoutReceipt, ViewState } from "../contract/worker.ts";
 import type { Logger } from "../core/log.ts";
 import { frameIndexAt, frameTime, period, type Rational, rational } from "../core/rational.ts";
 import { type Micros, us } from "../core/time.ts";
-import type { LayoutSource } from "../layout/arrangement.ts";
-import type { Occupancy } from "../layout/occupancy.ts";
-import { type Placement, resolve } from "../layout/resolve.ts";
+import type { Placement } from "../layout/resolve.ts";
 import { Window } from "../media/stats.ts";
 import { Compositor, type Layer } from "../mixer/video/compositor.ts";
 import { fitInto } from "../mixer/video/fit.ts";
@@ -16,6 +13,7 @@ import type { VideoEncode } from "./encodes.ts";
 import type { MixMeters } from "./mix-meters.ts";
 import type { Source } from "./source.ts";
 import { canvasStill, type Still, type Stills, sourceStill, toYuv } from "./stills.ts";
+import { type LayoutContext, ViewLayout } from "./view-layout.ts";
 
 /**
  * Stamps miss their own grid by up to half a millisecond. A source of twice the view's rate has every second picture
@@ -23,24 +21,16 @@ import { canvasStill, type Still, type Stills, sourceStill, toYuv } from "./stil
  */
 const GRID_MARGIN_US = 1000;
 
+const MAX_REPEAT_US = 500_000;
+
 /** What a view reads of its mix at each tick. */
-export interface ViewContext {
-  readonly sources: ReadonlyMap<string, Source>;
+export interface ViewContext extends LayoutContext {
   readonly tiles: TileCache;
   readonly meters: MixMeters;
   readonly log: Logger;
   readonly stills: Stills;
   /** Virtual clock: results must not depend on when things are ready. */
   readonly virtual: boolean;
-  speaker(): string | null;
-  emit(event: MixEventBody): void;
-}
-
-/** A change of layout that waits for its frame. */
-interface Pending {
-  readonly state: ViewState;
-  readonly frame: number;
-  readonly receipt: PromiseWithResolvers<LayoutReceipt>;
 }
 
 /**
@@ -53,11 +43,7 @@ export class View {
   readonly composeMs = new Window();
   readonly #context: ViewContext;
   readonly #compositor: Compositor;
-  #state: ViewState;
-  #pending: Pending[] = [];
-  #occupancy: Occupancy | undefined;
-  #placements: readonly Placement[] = [];
-  #resolvedFor = "";
+  readonly #layout: ViewLayout;
   #last: Picture | undefined;
   #nextFrame: number;
   #lastArrivalUs = us(0);
@@ -66,21 +52,22 @@ export class View {
   #ticks = 0;
   #late = 0;
   #repeated = 0;
+  #repeatedInRow = 0;
 
   /** @param startUs mix time at which it begins; its first frame is the first not before that. */
   constructor(state: ViewState, startUs: Micros, context: ViewContext) {
-    this.#state = state;
     this.#context = context;
     this.rate = rational(state.fps);
+    this.#layout = new ViewLayout(state, this.rate, context);
     this.#nextFrame = Math.max(0, frameIndexAt(us(startUs - 1), this.rate) + 1);
     this.#compositor = new Compositor(this.#backdrop(), context.tiles, context.virtual);
   }
 
   get id(): string {
-    return this.#state.id;
+    return this.state.id;
   }
   get state(): ViewState {
-    return this.#state;
+    return this.#layout.state;
   }
   /** When the next picture is due. */
   get nextUs(): Micros {
@@ -96,7 +83,7 @@ export class View {
     return this.#repeated;
   }
   get placements(): readonly Placement[] {
-    return this.#placements;
+    return this.#layout.placements;
   }
 
   /** True while somebody sees it: an encoder, or whoever asked for a still a moment ago. Nobody else is drawn for. */
@@ -125,39 +112,36 @@ export class View {
 
   /** Sources on screen. */
   onScreen(): ReadonlySet<string> {
-    return new Set(this.#placements.flatMap(({ source }) => (source === null ? [] : [source])));
+    return this.#layout.onScreen();
   }
 
   /** Applies a layout at the first frame not before `atUs`, or at the next. Settles when it is on air. */
   setLayout(state: ViewState, atUs: Micros | undefined): Promise<LayoutReceipt> {
-    const frame =
-      atUs === undefined
-        ? this.#nextFrame
-        : Math.max(this.#nextFrame, frameIndexAt(us(atUs - 1), this.rate) + 1);
-    const receipt = Promise.withResolvers<LayoutReceipt>();
-    this.#pending.push({ state, frame, receipt });
-    return receipt.promise;
+    const wanted = atUs === undefined ? 0 : frameIndexAt(us(atUs - 1), this.rate) + 1;
+    return this.#layout.set(state, Math.max(this.#nextFrame, wanted));
   }
 
   /** Takes over what may change beside the layout. */
   update(state: ViewState): void {
-    this.#state = { ...this.#state, slate: state.slate };
+    this.#layout.update(state);
   }
 
   /** Where everything would be with this state; nothing changes. */
   preview(state: ViewState): LayoutReceipt {
-    const { placements } = this.#resolve(state, this.#occupancy);
-    return this.#receipt(state.revision, this.#nextFrame, placements, false);
+    return this.#layout.preview(state, this.#nextFrame);
   }
 
+  /** Where everything is. */
   layout(): LayoutReceipt {
-    return this.#receipt(this.#state.revision, this.#nextFrame, this.#placements, false);
+    return this.#layout.current(this.#nextFrame);
   }
 
-  /** Brings layout and visibility up to date for the next frame, without drawing. */
-  async prepare(): Promise<void> {
-    this.#applyPending();
-    this.#arrange();
+  /** Brings the layout up to date for the next frame, without drawing. */
+  prepare(): void {
+    const before = this.onScreen();
+    if (this.#layout.advanceTo(this.#nextFrame)) this.#compositor.setBackground(this.#backdrop());
+    const now = this.onScreen();
+    for (const id of before) if (!now.has(id)) this.#context.sources.get(id)?.picture.queue.forget(this.id);
   }
 
   /** Composes the next frame, on time. */
@@ -167,8 +151,8 @@ export class View {
     const tooLate = lateUs > period(this.rate) || [...this.encodes].some((encode) => encode.isSlow);
     if (lateUs > period(this.rate) / 2) this.#late += 1;
     let arrivalUs: Micros | undefined;
-    if (!this.isWatched) await this.prepare();
-    else if (tooLate && this.#last !== undefined) this.#repeated += 1;
+    if (!this.isWatched) this.prepare();
+    else if (tooLate && this.#mayRepeat()) this.#repeat(at);
     else arrivalUs = await this.#composeOrRepeat(at);
     this.#lastArrivalUs = arrivalUs ?? this.#lastArrivalUs;
     this.#nextFrame = frame + 1;
@@ -176,6 +160,18 @@ export class View {
     const picture = this.#last;
     if (picture === undefined) return;
     for (const encode of this.encodes) void encode.offer(picture.clone(), at, arrivalUs);
+  }
+
+  /** A machine that is always late still shows something new twice a second. */
+  #mayRepeat(): boolean {
+    return this.#last !== undefined && frameTime(this.#repeatedInRow, this.rate) < MAX_REPEAT_US;
+  }
+
+  /** The last picture stays on air; what would have been shown is let go, so that it does not pile up. */
+  #repeat(at: Micros): void {
+    this.#repeated += 1;
+    this.#repeatedInRow += 1;
+    this.#layers(at);
   }
 
   /** Passes over the frames before `at`: the machine stood still. Encoders repeat one picture under all their numbers. */
@@ -189,7 +185,7 @@ export class View {
 
   close(): void {
     for (const source of this.#context.sources.values()) source.picture.queue.forget(this.id);
-    for (const { receipt } of this.#pending) receipt.resolve(this.layout());
+    this.#layout.close(this.#nextFrame);
     this.#composed?.resolve();
     this.#last?.[Symbol.dispose]();
     this.#last = undefined;
@@ -197,7 +193,7 @@ export class View {
   }
 
   status(): ViewStatus {
-    const { id, width, height, revision } = this.#state;
+    const { id, width, height, revision } = this.state;
     const { tilesDrawn, tilesReused } = this.#compositor.counts;
     return {
       id,
@@ -229,8 +225,8 @@ export class View {
   /** Returns when the newest picture in it arrived, if that is news. */
   async #compose(at: Micros): Promise<Micros | undefined> {
     const began = performance.now();
-    this.#applyPending();
-    this.#arrange();
+    this.#repeatedInRow = 0;
+    this.prepare();
     if (this.#context.virtual)
       await Promise.all(this.#neededStills().map((still) => this.#context.stills.prepare(still)));
     const layers = this.#layers(at);
@@ -245,78 +241,13 @@ export class View {
     return newestArrival(layers, this.#lastArrivalUs);
   }
 
-  #applyPending(): void {
-    const due = this.#pending.filter(({ frame }) => frame <= this.#nextFrame);
-    if (due.length === 0) return;
-    this.#pending = this.#pending.filter(({ frame }) => frame > this.#nextFrame);
-    for (const { state, frame, receipt } of due) {
-      this.#state = state;
-      this.#arrange();
-      this.#compositor.setBackground(this.#backdrop());
-      const applied = this.#receipt(
-        state.revision,
-        this.#nextFrame,
-        this.#placements,
-        frame < this.#nextFrame,
-      );
-      receipt.resolve(applied);
-      const { placements, revision, appliedPtsUs } = applied;
-      this.#context.emit({
-        type: "layout.applied",
-        view: this.id,
-        revision,
-        appliedPtsUs,
-        frame: applied.frame,
-        placements,
-      });
-    }
-  }
-
-  /** Resolves anew only when something that decides the arrangement changed. */
-  #arrange(): void {
-    const sources = this.#candidates();
-    const key = JSON.stringify([this.#state.revision, sources, this.#context.speaker()]);
-    if (key === this.#resolvedFor) return;
-    this.#resolvedFor = key;
-    const before = this.onScreen();
-    const { placements, occupancy } = this.#resolve(this.#state, this.#occupancy);
-    this.#placements = placements;
-    this.#occupancy = occupancy;
-    const now = this.onScreen();
-    for (const id of before) if (!now.has(id)) this.#context.sources.get(id)?.picture.queue.forget(this.id);
-  }
-
-  #resolve(state: ViewState, previous: Occupancy | undefined): ReturnType<typeof resolve> {
-    const { layout, width, height, assign } = state;
-    const sources = this.#candidates();
-    return resolve({
-      document: layout,
-      canvas: { width, height },
-      sources,
-      speaker: this.#context.speaker(),
-      assign,
-      previous,
-    });
-  }
-
-  #candidates(): LayoutSource[] {
-    const present = [...this.#context.sources.values()].filter(
-      ({ state }) => state !== "ended" && state !== "quarantined",
-    );
-    return present.map((source) => {
-      const { id, name, role, priority, video } = source.spec;
-      const { joined, hasVideo } = source;
-      return { id, name: name ?? id, role, priority, joined, hasVideo, card: video.card ?? false };
-    });
-  }
-
   /** Synchronous: queues may free a frame that is not taken at once. */
   #layers(at: Micros): Layer[] {
     const layers = [this.#backgroundImage(), this.#slate()]
       .filter((still) => still !== undefined)
       .map((still) => this.#context.stills.layer(still));
     const half = period(this.rate) / 2;
-    for (const placement of this.#placements) {
+    for (const placement of this.placements) {
       const source = placement.source === null ? undefined : this.#context.sources.get(placement.source);
       if (source === undefined) continue;
       const trimUs = source.spec.video.delayMs * 1000;
@@ -337,7 +268,7 @@ export class View {
   /** What may have to be shown in this picture that is not moving. */
   #neededStills(): Still[] {
     const stills = [this.#backgroundImage(), this.#slate()].filter((still) => still !== undefined);
-    for (const placement of this.#placements) {
+    for (const placement of this.placements) {
       const source = placement.source === null ? undefined : this.#context.sources.get(placement.source);
       const isNeeded = source !== undefined && (!source.hasPicture || source.picture.queue.length === 0);
       if (isNeeded) stills.push(sourceStill(source, placement));
@@ -346,15 +277,15 @@ export class View {
   }
 
   #backgroundImage(): Still | undefined {
-    const image = this.#state.layout.background?.image;
-    return image === undefined ? undefined : canvasStill(this.#state, image, this.#backgroundColor());
+    const image = this.state.layout.background?.image;
+    return image === undefined ? undefined : canvasStill(this.state, image, this.#layout.backgroundColor);
   }
 
   /** Shown while no source is on screen. */
   #slate(): Still | undefined {
-    const { slate } = this.#state;
+    const { slate } = this.state;
     if (slate === undefined || this.onScreen().size > 0) return undefined;
-    return canvasStill(this.#state, slate, this.#backgroundColor());
+    return canvasStill(this.state, slate, this.#layout.backgroundColor);
   }
 
   /** Only the first view steers a source's phase, and only where the rates agree. */
@@ -365,25 +296,8 @@ export class View {
     if (this.id === "main") source.timeline.align(agrees ? nominal : undefined, sourceUs);
   }
 
-  #receipt(revision: number, frame: number, placements: readonly Placement[], late: boolean): LayoutReceipt {
-    const shown: PlacementInfo[] = placements.map(({ slot, source, x, y, width, height, z }) => ({
-      slot,
-      source,
-      x,
-      y,
-      width,
-      height,
-      z,
-    }));
-    return { revision, frame, appliedPtsUs: frameTime(frame, this.rate), placements: shown, late };
-  }
-
   #backdrop(): Picture {
-    return Picture.solid(this.#state.width, this.#state.height, toYuv(this.#backgroundColor()));
-  }
-
-  #backgroundColor(): string {
-    return this.#state.layout.background?.color ?? "#000000";
+    return Picture.solid(this.state.width, this.state.height, toYuv(this.#layout.backgroundColor));
   }
 }
 

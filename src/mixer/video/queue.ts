@@ -10,8 +10,11 @@ export interface QueuedFrame {
   readonly serial: number;
 }
 
-/** Frames held for views that have not come to them; a source that runs far ahead loses its oldest. */
-const MAX_FRAMES = 240;
+/**
+ * Frames held for views that have not come to them: three seconds at 30 a second, 120 MB at 720p. A source that runs
+ * further ahead loses its oldest.
+ */
+const MAX_FRAMES = 90;
 
 /** The decoded pictures of one source, which several views read at their own pace. Owns the frames. */
 export class VideoQueue implements Disposable {

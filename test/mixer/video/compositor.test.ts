@@ -149,7 +149,7 @@ describe("the queue of a source's pictures", () => {
   test("a source that nobody reads holds a bounded number", () => {
     using queue = new VideoQueue();
     for (let i = 0; i < 400; i++) push(queue, i);
-    expect(queue.length).toBeLessThanOrEqual(240);
+    expect(queue.length).toBeLessThanOrEqual(90);
     expect(queue.dropped).toBe(400 - queue.length);
   });
 });

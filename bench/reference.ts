@@ -106,8 +106,8 @@ export function bitrateFor({ width, height }: { readonly width: number; readonly
   return Math.round(1000 * (y0 + ((area - x0) / (x1 - x0)) * (y1 - y0)));
 }
 
-/** Room for how far sound and picture are interleaved in files; with the defaults of 1 s the pipeline can lock up. */
-const QUEUE = ["queue", "max-size-time=4000000000", "max-size-buffers=0", "max-size-bytes=0"] as const;
+/** Without bounds: demuxers that feed one mixer of pictures and one of sound lock each other up at 1 s, and at 4 s too. Its memory is not comparable for that. */
+const QUEUE = ["queue", "max-size-time=0", "max-size-buffers=0", "max-size-bytes=0"] as const;
 
 /** GStreamer: `compositor`, which scales and places in one element, and `audiomixer`; the same encoder settings. */
 export function gstreamerMix(task: MixTask, output: string): Command {

@@ -253,6 +253,7 @@ export class Mix {
     const glance = view.glance();
     setTimeout(() => glance[Symbol.dispose](), GLANCE_MS).unref();
     await this.updateVisibility();
+    await view.prepareStills();
     const picture = await view.nextPicture();
     if (picture === undefined) throw new NotFoundError(`view ${id} is gone`);
     using still = picture;

@@ -149,9 +149,11 @@ export class PictureDecoding {
     const withInfo = this.#infoIsNew && packet.info === undefined ? { ...packet, info: this.#info } : packet;
     this.#infoIsNew = false;
     this.#slot.enter();
-    const frames = await this.#decoder.decodeAsync(withInfo);
-    this.#slot.leave();
-    for (const frame of frames) this.#push(frame);
+    try {
+      for (const frame of await this.#decoder.decodeAsync(withInfo)) this.#push(frame);
+    } finally {
+      this.#slot.leave();
+    }
   }
 
   /** Takes a picture that was never coded; the queue owns it. */

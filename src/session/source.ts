@@ -290,10 +290,12 @@ export class Source {
     if (this.#audioInfo === undefined) return;
     this.audioRate.add(packet.arrivalUs, packet.data.byteLength);
     this.#slot.enter();
-    this.#audio ??= AudioDecoder.open(this.#audioInfo);
-    const blocks = this.#audio.decode(packet);
-    this.#slot.leave();
-    for (const block of blocks) this.#heard(block, block.ptsUs);
+    try {
+      this.#audio ??= AudioDecoder.open(this.#audioInfo);
+      for (const block of this.#audio.decode(packet)) this.#heard(block, block.ptsUs);
+    } finally {
+      this.#slot.leave();
+    }
   }
 
   #heard(block: AudioBlock, sourceUs: Micros): void {

@@ -98,6 +98,12 @@ export class View {
     return this.#last?.clone();
   }
 
+  /** Renders what does not move in the next picture, so that nothing stands in for it. Never rejects. */
+  async prepareStills(): Promise<void> {
+    this.prepare();
+    await Promise.all(this.#neededStills().map((still) => this.#context.stills.prepare(still)));
+  }
+
   /** Keeps the view drawn until it is disposed. */
   glance(): Disposable {
     this.#glances += 1;
@@ -151,7 +157,7 @@ export class View {
     const tooLate = lateUs > period(this.rate) || [...this.encodes].some((encode) => encode.isSlow);
     if (lateUs > period(this.rate) / 2) this.#late += 1;
     let arrivalUs: Micros | undefined;
-    if (!this.isWatched) this.prepare();
+    if (!this.isWatched) this.#rest();
     else if (tooLate && this.#mayRepeat()) this.#repeat(at);
     else arrivalUs = await this.#composeOrRepeat(at);
     this.#lastArrivalUs = arrivalUs ?? this.#lastArrivalUs;
@@ -160,6 +166,12 @@ export class View {
     const picture = this.#last;
     if (picture === undefined) return;
     for (const encode of this.encodes) void encode.offer(picture.clone(), at, arrivalUs);
+  }
+
+  /** Nobody looks: the layout goes on, and no source keeps pictures for this view. */
+  #rest(): void {
+    this.prepare();
+    for (const id of this.onScreen()) this.#context.sources.get(id)?.picture.queue.forget(this.id);
   }
 
   /** A machine that is always late still shows something new twice a second. */
@@ -227,8 +239,7 @@ export class View {
     const began = performance.now();
     this.#repeatedInRow = 0;
     this.prepare();
-    if (this.#context.virtual)
-      await Promise.all(this.#neededStills().map((still) => this.#context.stills.prepare(still)));
+    if (this.#context.virtual) await this.prepareStills();
     const layers = this.#layers(at);
     const picture = await this.#compositor.compose(layers);
     this.#last?.[Symbol.dispose]();

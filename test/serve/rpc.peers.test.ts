@@ -147,6 +147,13 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     expect(gone.length).toBeGreaterThan(15);
 
     const { samples } = await decodePcm(file);
+    if (process.env.SERVE_PICTURES)
+      console.log(
+        JSON.stringify([manifest.parts, quieter, silent, hidden, shown]),
+        Array.from({ length: samples.length / 4800 }, (_, n) =>
+          Math.round(levelDb(samples.subarray(n * 4800, n * 4800 + 4800))),
+        ).join(" "),
+      );
     const level = (fromUs: number, toUs: number): number => {
       const [from, to] = [inFile(manifest, fromUs) + 0.25, inFile(manifest, toUs) - 0.05];
       return usualLevelDb(samples.subarray(Math.round(from * 48_000), Math.round(to * 48_000)));
@@ -193,7 +200,7 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     const receipt = await node.call("layout.set", { ...wanted, expect: 1 });
     const { placements, frame, revision, appliedPtsUs } = await node.happened("m", "layout.applied");
     expect({ placements, frame, revision, appliedPtsUs }).toEqual({ ...receipt, late: undefined });
-    expect(appliedPtsUs).toBe(Math.floor((frame * 1e6) / 30));
+    expect(appliedPtsUs).toBe(Math.round((frame * 1e6) / 30));
     expect((await node.send("layout.set", { ...wanted, expect: 1 })).error?.data?.code).toBe("ERR_REVISION");
 
     const { atUs } = await node.mix("m");

@@ -50,20 +50,7 @@ export async function footage(count: number, seconds: number): Promise<Footage> 
 export async function beginning(file: string, seconds: number): Promise<string> {
   const short = file.replace(/\.mp4$/, `-first-${seconds}s.mp4`);
   if (!existsSync(short)) {
-    await runToEnd("ffmpeg", [
-      "-v",
-      "error",
-      "-y",
-      "-i",
-      file,
-      "-t",
-      `${seconds}`,
-      "-frames:v",
-      `${Math.round(seconds * 30)}`,
-      "-c",
-      "copy",
-      short,
-    ]);
+    await runToEnd("ffmpeg", ["-v", "error", "-y", "-i", file, "-t", `${seconds}`, "-c", "copy", short]);
   }
   return short;
 }

@@ -19,6 +19,8 @@ export interface RtmpPushOptions {
   /** Taken after two failed attempts at the other, and back. */
   readonly backupUrl?: string;
   readonly streams: EgressStreams;
+  /** Mix time of stamp 0, for a push that an earlier process may have begun; absent: of the first packet. */
+  readonly originUs?: Micros;
   /** Of the packets. Peers live in real time: under a virtual clock deadlines follow the machine's. */
   readonly clock: Clock;
   /** Its abort closes at once, without flushing. */
@@ -62,9 +64,9 @@ const PROVEN_AFTER = ms(5000);
 /**
  * Pushes to an RTMP or RTMPS server. Returns at once in state connecting and never waits for the peer.
  *
- * Reconnects on its own with backoff. Stamps begin at 0 at the first connect and never go back, also over
- * reconnects; every connection begins with metadata, sequence headers and a key frame. Ends as `failed` only where
- * no retry can help: a forbidden destination, a codec that the peer does not take.
+ * Reconnects on its own with backoff. Stamps begin at 0 at the first connect, or where `originUs` says, and never go
+ * back, also over reconnects; every connection begins with metadata, sequence headers and a key frame. Ends as
+ * `failed` only where no retry can help: a forbidden destination, a codec that the peer does not take.
  *
  * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if a URL cannot be read.
  * @throws {NotSupportedError} `ERR_NOT_SUPPORTED` if RTMP cannot carry a codec of `streams`.
@@ -100,6 +102,7 @@ class RtmpPush implements Egress {
     this.#options = options;
     this.#limits = { ...RTMP_PUSH_LIMITS, ...options.limits };
     this.#clock = options.clock instanceof VirtualClock ? new LiveClock() : options.clock;
+    this.#firstDtsUs = options.originUs;
     const urls = [parseRtmpUrl(options.url)];
     if (options.backupUrl !== undefined) urls.push(parseRtmpUrl(options.backupUrl, "backupUrl"));
     this.#targets = urls;

@@ -4,6 +4,7 @@ import type { OutputSpec } from "../contract/output-spec.ts";
 import type { Identified, WorkerSettings } from "../contract/worker.ts";
 import { DestinationPolicy } from "../core/destinations.ts";
 import { NotSupportedError, StorageError } from "../core/error.ts";
+import { us } from "../core/time.ts";
 import type { Egress, EgressStreams } from "../egress/egress.ts";
 import { openRecording } from "../egress/file.ts";
 import { openRtmpPush } from "../egress/rtmp.ts";
@@ -18,6 +19,8 @@ export interface EgressContext {
   readonly settings: WorkerSettings;
   /** Wall time of mix time 0, in milliseconds since the Unix epoch. */
   readonly startWallMs: number;
+  /** It was there when the mix was opened, so that a worker before this one may have begun it. */
+  readonly mayGoOn: boolean;
 }
 
 /**
@@ -30,7 +33,7 @@ export function openEgress(
   streams: EgressStreams,
   context: EgressContext,
 ): Egress {
-  const { clock, settings, mix, startWallMs } = context;
+  const { clock, settings, mix, startWallMs, mayGoOn } = context;
   switch (spec.kind) {
     case "file":
       return openRecording({
@@ -50,6 +53,8 @@ export function openEgress(
         ...(spec.backupUrl === undefined ? {} : { backupUrl: spec.backupUrl }),
         streams,
         clock,
+        // The mix clock never goes back, so neither does a push that is stamped by it.
+        ...(mayGoOn ? { originUs: us(0) } : {}),
         resolve: checkedResolve(new DestinationPolicy(settings.destinations)),
       });
     case "rtp":

@@ -195,7 +195,7 @@ export class Mix {
   }
 
   /** @throws {DeviceError} `ERR_DEVICE`, {NotSupportedError} `ERR_NOT_SUPPORTED`, {InvalidArgumentError}: nothing is added. */
-  addOutput(spec: Identified<OutputSpec>): { readonly sdp?: string } {
+  addOutput(spec: Identified<OutputSpec>, mayGoOn = false): { readonly sdp?: string } {
     if (this.outputs.has(spec.id)) throw new ExistsError(`output ${spec.id} exists`);
     const view = this.#viewFor(spec);
     const video = view === undefined ? undefined : this.pool.video(view, spec.video);
@@ -215,7 +215,13 @@ export class Mix {
         : { audio: { ...audio.encoder.info, bitrateBps: audio.encoder.settings.bitrateBps } }),
     };
     const { clock, settings, id: mix } = this;
-    const egress = openEgress(spec, streams, { mix, clock, settings, startWallMs: this.#startWallMs });
+    const egress = openEgress(spec, streams, {
+      mix,
+      clock,
+      settings,
+      startWallMs: this.#startWallMs,
+      mayGoOn,
+    });
     const output = new Output(spec, egress, { now: () => clock.now(), emit: (event) => this.emit(event) });
     this.outputs.set(spec.id, output);
     video?.add(output);
@@ -335,7 +341,7 @@ export class Mix {
   /** An output of a restored mix that cannot be opened any more costs itself only. */
   #restore(spec: MixState["outputs"][number]): void {
     try {
-      this.addOutput(spec);
+      this.addOutput(spec, true);
       if (spec.paused === true) this.outputs.get(spec.id)?.pause();
     } catch (error) {
       this.#conductor.fail(spec.id, error);

@@ -1,11 +1,13 @@
 import { MediaInvalidError, NotSupportedError } from "../core/error.ts";
 import type { Packet } from "../media/packet.ts";
 import type { AudioStreamInfo, VideoStreamInfo } from "../media/stream-info.ts";
+import { lengthPrefixed, splitAnnexB } from "../protocol/annexb.ts";
+import { buildAv1Config, stripTemporalDelimiters } from "../protocol/av1.ts";
+import { buildNalConfig, isFiller, isNalCodec, isParameterSet } from "../protocol/nal.ts";
+import { buildOpusHead } from "../protocol/opus.ts";
+import { buildVp9Config } from "../protocol/vp9.ts";
 import type { EgressStreams } from "./egress.ts";
-import { join, u8 } from "./recording-bytes.ts";
-import { configRecord, parameterSets, toLengthPrefixed } from "./recording-nal.ts";
 import { audioScale, type TickScale, videoScale } from "./recording-time.ts";
-import { av1Config, vp9Config, withoutTemporalDelimiters } from "./recording-vpx.ts";
 
 /** What a container says about one stream before its first sample. */
 export interface Track {
@@ -73,20 +75,33 @@ export function tracksOf(streams: EgressStreams, first: Packet): Track[] {
   return tracks;
 }
 
-/** The configuration that a key frame brings in band, or undefined if it brings none: compare to see a change. */
+/**
+ * The configuration that a key frame brings in band, or undefined if it brings none: compare to see a change.
+ *
+ * @throws {MediaInvalidError} `ERR_MEDIA_INVALID` if it is cut short.
+ */
 export function configInBand(codec: string, keyFrame: Uint8Array): Uint8Array | undefined {
-  if (codec === "h264" || codec === "hevc") {
-    const sets = parameterSets(codec, keyFrame);
-    return sets.length === 0 ? undefined : configRecord(codec, sets);
+  try {
+    if (isNalCodec(codec)) return buildNalConfig(codec, splitAnnexB(keyFrame));
+    if (codec === "av1") return buildAv1Config(keyFrame);
+    return codec === "vp9" ? buildVp9Config(keyFrame) : undefined;
+  } catch (cause) {
+    throw new MediaInvalidError(`${codec}: a key frame whose parameters cannot be read`, { cause });
   }
-  if (codec === "av1") return av1Config(keyFrame);
-  return codec === "vp9" ? vp9Config(keyFrame) : undefined;
 }
 
-/** A packet's bytes as containers store them. */
+/** A packet's bytes as containers store them; none if they cannot be read. */
 export function toSampleData(codec: string, data: Uint8Array): Uint8Array {
-  if (codec === "h264" || codec === "hevc") return toLengthPrefixed(codec, data);
-  return codec === "av1" ? withoutTemporalDelimiters(data) : data;
+  if (isNalCodec(codec)) {
+    const units = splitAnnexB(data).filter((unit) => !isParameterSet(codec, unit) && !isFiller(codec, unit));
+    return Buffer.concat(lengthPrefixed(units));
+  }
+  if (codec !== "av1") return data;
+  try {
+    return Buffer.concat(stripTemporalDelimiters(data));
+  } catch {
+    return new Uint8Array();
+  }
 }
 
 function videoConfig(info: VideoStreamInfo, first: Packet): Uint8Array {
@@ -113,10 +128,8 @@ function audioConfig(info: AudioStreamInfo): Uint8Array {
  * priming counted, so that a player which also skipped would play everything early.
  */
 function opusHead(extradata: Uint8Array, channels: number): Uint8Array {
-  const given = extradata.length >= 19;
-  const head = given
-    ? Uint8Array.from(extradata)
-    : join(Buffer.from("OpusHead", "latin1"), u8(1, channels, 0, 0, 0x80, 0xbb, 0, 0, 0, 0, 0));
+  if (extradata.length < 19) return buildOpusHead(channels, 0);
+  const head = Uint8Array.from(extradata);
   head.set([0, 0], 10);
   return head;
 }

@@ -8,8 +8,7 @@ import { buildAv1Config, stripTemporalDelimiters } from "../protocol/av1.ts";
 import { audioConfigTag, audioFrameTag } from "../protocol/flv-audio.ts";
 import { metadataBody } from "../protocol/flv-script.ts";
 import { videoConfigTag, videoFrameTag } from "../protocol/flv-video.ts";
-import { buildAvcConfig, H264_NAL, h264NalType } from "../protocol/h264.ts";
-import { buildHevcConfig, HEVC_NAL, hevcNalType } from "../protocol/hevc.ts";
+import { buildNalConfig, isNalCodec, isParameterSet } from "../protocol/nal.ts";
 import { buildOpusHead } from "../protocol/opus.ts";
 import type { EgressStreams } from "./egress.ts";
 
@@ -106,19 +105,18 @@ export class RtmpPacketizer {
   #videoTags(packet: Packet): RtmpTag[] {
     const video = this.#streams.video;
     if (video === undefined) return [];
-    const fourcc = VIDEO[video.codec];
+    const { codec, extradata } = video;
     let done = converted.get(packet);
     if (done === undefined) {
-      done = convert(video.codec, packet);
+      done = convert(codec, packet);
       converted.set(packet, done);
     }
     const tags: RtmpTag[] = [{ kind: "video", body: done.frame }];
-    const config =
-      done.config ??
-      (this.#sentVideo === undefined ? fromExtradata(video.codec, video.extradata) : undefined);
+    const isDue = this.#sentVideo === undefined && extradata !== undefined;
+    const config = done.config ?? (isDue ? configOf(codec, extradata) : undefined);
     if (config !== undefined && !(this.#sentVideo?.equals(config) ?? false)) {
       this.#sentVideo = config;
-      tags.unshift({ kind: "video", body: videoConfigTag(fourcc, config) });
+      tags.unshift({ kind: "video", body: videoConfigTag(VIDEO[codec], config) });
     }
     return tags;
   }
@@ -147,51 +145,23 @@ const codecId = (codec: string, fourcc: string | undefined): number =>
     : Buffer.from(fourcc, "latin1").readUInt32BE(0);
 
 function convert(codec: string, packet: Packet): Converted {
-  const compositionMs = (packet.ptsUs - packet.dtsUs) / 1000;
+  const { data, keyFrame } = packet;
   const fourcc = VIDEO[codec];
-  if (codec === "av1") {
-    const parts = stripTemporalDelimiters(packet.data);
-    const config = packet.keyFrame ? buildAv1Config(packet.data) : undefined;
-    return { config, frame: videoFrameTag(fourcc, packet.keyFrame, 0, parts) };
+  const config = keyFrame ? configOf(codec, data) : undefined;
+  if (!isNalCodec(codec)) {
+    const parts = codec === "av1" ? stripTemporalDelimiters(data) : [data];
+    return { config, frame: videoFrameTag(fourcc, keyFrame, 0, parts) };
   }
-  if (codec === "vp9") {
-    const config = packet.keyFrame ? VP9_CONFIG : undefined;
-    return { config, frame: videoFrameTag(fourcc, packet.keyFrame, 0, [packet.data]) };
-  }
-  const units = splitAnnexB(packet.data);
-  const media = units.filter((unit) => !isParameterSet(codec, unit));
-  const config = packet.keyFrame ? fromUnits(codec, units) : undefined;
-  return { config, frame: videoFrameTag(fourcc, packet.keyFrame, compositionMs, lengthPrefixed(media)) };
+  const compositionMs = (packet.ptsUs - packet.dtsUs) / 1000;
+  const media = splitAnnexB(data).filter((unit) => !isParameterSet(codec, unit));
+  return { config, frame: videoFrameTag(fourcc, keyFrame, compositionMs, lengthPrefixed(media)) };
 }
 
 /** vpcC as a full box: profile 0, level 3.1, 8 bits 4:2:0, unspecified colours (VP Codec ISOBMFF §2.2). */
 const VP9_CONFIG = Buffer.from([1, 0, 0, 0, 0, 31, 0x82, 2, 2, 2, 0, 0]);
 
-/** Parameter sets and delimiters, which length-prefixed streams carry apart or not at all. */
-function isParameterSet(codec: string, unit: Uint8Array): boolean {
-  if (codec === "h264") {
-    const type = h264NalType(unit);
-    return type === H264_NAL.sps || type === H264_NAL.pps || type === H264_NAL.delimiter;
-  }
-  const type = hevcNalType(unit);
-  return type >= HEVC_NAL.vps && type <= HEVC_NAL.delimiter;
-}
-
-/** Undefined if the units hold no SPS. */
-function fromUnits(codec: string, units: readonly Uint8Array[]): Buffer | undefined {
-  const of = (wanted: number, typeOf: (unit: Uint8Array) => number): Uint8Array[] =>
-    units.filter((unit) => typeOf(unit) === wanted);
-  if (codec === "h264") {
-    const sps = of(H264_NAL.sps, h264NalType);
-    return sps.length === 0 ? undefined : buildAvcConfig(sps, of(H264_NAL.pps, h264NalType));
-  }
-  const sps = of(HEVC_NAL.sps, hevcNalType);
-  if (sps.length === 0) return undefined;
-  return buildHevcConfig(of(HEVC_NAL.vps, hevcNalType), sps, of(HEVC_NAL.pps, hevcNalType));
-}
-
-function fromExtradata(codec: string, extradata: Uint8Array | undefined): Buffer | undefined {
-  if (extradata === undefined) return undefined;
-  if (codec === "av1") return buildAv1Config(extradata);
-  return codec === "vp9" ? VP9_CONFIG : fromUnits(codec, splitAnnexB(extradata));
+/** The sequence header in a key frame or an encoder's extradata; undefined if it holds no parameter sets. */
+function configOf(codec: string, bytes: Uint8Array): Buffer | undefined {
+  if (isNalCodec(codec)) return buildNalConfig(codec, splitAnnexB(bytes));
+  return codec === "av1" ? buildAv1Config(bytes) : VP9_CONFIG;
 }

@@ -32,12 +32,18 @@ export function joinAnnexB(units: readonly Uint8Array[]): Buffer {
 }
 const LONG_START_CODE = Buffer.from([0, 0, 0, 1]);
 
-/** NAL units with four-byte lengths, as parts to concatenate: what MP4 and FLV carry. */
-export function lengthPrefixed(units: readonly Uint8Array[]): Uint8Array[] {
+/**
+ * NAL units with their lengths, as parts to concatenate: of four bytes in what MP4 and FLV carry, of two in avcC and
+ * hvcC.
+ *
+ * @throws {ProtocolError} `ERR_PROTOCOL` if a unit is too long for two bytes.
+ */
+export function lengthPrefixed(units: readonly Uint8Array[], lengthSize: 2 | 4 = 4): Uint8Array[] {
   const parts: Uint8Array[] = [];
   for (const unit of units) {
-    const length = Buffer.allocUnsafe(4);
-    length.writeUInt32BE(unit.length);
+    if (unit.length >= 2 ** (8 * lengthSize)) throw new ProtocolError("NAL units: too long a unit");
+    const length = Buffer.allocUnsafe(lengthSize);
+    length.writeUIntBE(unit.length, 0, lengthSize);
     parts.push(length, unit);
   }
   return parts;

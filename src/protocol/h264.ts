@@ -1,10 +1,10 @@
 import { ProtocolError } from "../core/error.ts";
-import { unescapeNal } from "./annexb.ts";
+import { lengthPrefixed, unescapeNal } from "./annexb.ts";
 import { BitReader } from "./bit-reader.ts";
 import { ByteReader } from "./byte-reader.ts";
 
 /** NAL unit types (ITU-T H.264 table 7-1). */
-export const H264_NAL = { idr: 5, sps: 7, pps: 8, delimiter: 9 } as const;
+export const H264_NAL = { idr: 5, sps: 7, pps: 8, delimiter: 9, filler: 12 } as const;
 
 export const h264NalType = (unit: Uint8Array): number => (unit[0] ?? 0) & 31;
 
@@ -48,10 +48,8 @@ export function buildAvcConfig(sps: readonly Uint8Array[], pps: readonly Uint8Ar
   if (first === undefined || first.length < 4 || pps.length === 0)
     throw new ProtocolError("H.264: no SPS or PPS");
   const [, profile = 0, constraints = 0, level = 0] = first;
-  const parts: Uint8Array[] = [Buffer.from([1, profile, constraints, level, 0xff, 0xe0 | sps.length])];
-  for (const unit of sps) parts.push(u16(unit.length), unit);
-  parts.push(Buffer.from([pps.length]));
-  for (const unit of pps) parts.push(u16(unit.length), unit);
+  const head = Buffer.from([1, profile, constraints, level, 0xff, 0xe0 | sps.length]);
+  const parts = [head, ...lengthPrefixed(sps, 2), Buffer.from([pps.length]), ...lengthPrefixed(pps, 2)];
   // §5.3.3.1.2: the High profiles say chroma format and bit depths again.
   if (profile !== 66 && profile !== 77 && profile !== 88) {
     const { chromaFormat, lumaBits, chromaBits } = parseH264Sps(first);
@@ -151,10 +149,4 @@ function skipPicOrderCount(bits: BitReader): void {
   const cycle = bits.ue();
   if (cycle > 255) throw new ProtocolError("H.264 SPS: out of range");
   for (let index = 0; index < cycle; index++) bits.se();
-}
-
-function u16(value: number): Buffer {
-  const bytes = Buffer.alloc(2);
-  bytes.writeUInt16BE(value);
-  return bytes;
 }

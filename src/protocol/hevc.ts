@@ -1,10 +1,18 @@
 import { ProtocolError } from "../core/error.ts";
-import { unescapeNal } from "./annexb.ts";
+import { lengthPrefixed, unescapeNal } from "./annexb.ts";
 import { BitReader } from "./bit-reader.ts";
 import { ByteReader } from "./byte-reader.ts";
 
 /** NAL unit types (ITU-T H.265 table 7-1). 16 to 23 are pictures where a decoder can start. */
-export const HEVC_NAL = { firstIrap: 16, lastIrap: 23, vps: 32, sps: 33, pps: 34, delimiter: 35 } as const;
+export const HEVC_NAL = {
+  firstIrap: 16,
+  lastIrap: 23,
+  vps: 32,
+  sps: 33,
+  pps: 34,
+  delimiter: 35,
+  filler: 38,
+} as const;
 
 export const hevcNalType = (unit: Uint8Array): number => ((unit[0] ?? 0) >> 1) & 63;
 
@@ -63,7 +71,7 @@ export function buildHevcConfig(
   head[21] = (subLayers << 3) | (nested ? 4 : 0) | 3;
   head[22] = 3;
   const arrays = [array(HEVC_NAL.vps, vps), array(HEVC_NAL.sps, sps), array(HEVC_NAL.pps, pps)];
-  return Buffer.concat([head, ...arrays]);
+  return Buffer.concat([head, ...arrays.flat()]);
 }
 
 /** What an SPS says of the picture (ITU-T H.265 §7.3.2.2.1). */
@@ -132,8 +140,7 @@ function skipSubLayers(bits: BitReader, count: number): void {
   for (const { profile, level } of present) bits.skip((profile ? 88 : 0) + (level ? 8 : 0));
 }
 
-function array(type: number, units: readonly Uint8Array[]): Buffer {
-  const parts: Uint8Array[] = [Buffer.from([0x80 | type, units.length >> 8, units.length & 255])];
-  for (const unit of units) parts.push(Buffer.from([unit.length >> 8, unit.length & 255]), unit);
-  return Buffer.concat(parts);
-}
+const array = (type: number, units: readonly Uint8Array[]): Uint8Array[] => [
+  Buffer.from([0x80 | type, units.length >> 8, units.length & 255]),
+  ...lengthPrefixed(units, 2),
+];

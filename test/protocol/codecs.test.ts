@@ -12,8 +12,10 @@ import { parseFlvAudio } from "../../src/protocol/flv-audio.ts";
 import { parseFlvVideo } from "../../src/protocol/flv-video.ts";
 import { buildAvcConfig, parseAvcConfig, parseH264Sps } from "../../src/protocol/h264.ts";
 import { buildHevcConfig, parseHevcConfig, parseHevcSps } from "../../src/protocol/hevc.ts";
+import { buildNalConfig, isFiller, isParameterSet } from "../../src/protocol/nal.ts";
 import { opusSamples } from "../../src/protocol/opus.ts";
 import { RTMP } from "../../src/protocol/rtmp-message.ts";
+import { buildVp9Config } from "../../src/protocol/vp9.ts";
 import { captures, messagesOf } from "./fuzz/targets.ts";
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(" ", ""), "hex");
@@ -38,6 +40,12 @@ describe("NAL units", () => {
     expect(splitLengthPrefixed(Buffer.concat(lengthPrefixed(units)), 4)).toEqual(units);
     expect(splitLengthPrefixed(hex("0167 026801"), 1)).toEqual(units);
     expect(() => splitLengthPrefixed(hex("00000005 67"), 4)).toThrow(
+      expect.objectContaining({ code: "ERR_PROTOCOL" }),
+    );
+  });
+  test("length prefixes of two bytes hold what two bytes can say", () => {
+    expect(Buffer.concat(lengthPrefixed([hex("6801")], 2))).toEqual(hex("0002 6801"));
+    expect(() => lengthPrefixed([Buffer.alloc(65_536)], 2)).toThrow(
       expect.objectContaining({ code: "ERR_PROTOCOL" }),
     );
   });
@@ -93,11 +101,42 @@ describe("HEVC", () => {
   });
 });
 
+describe("what containers keep apart", () => {
+  const cases = [
+    { codec: "h264", units: ["67", "68", "09"], filler: "0c", picture: "65" },
+    { codec: "hevc", units: ["4001", "4201", "4401", "4601"], filler: "4c01", picture: "2601" },
+  ] as const;
+  for (const { codec, units, filler, picture } of cases)
+    test(codec, () => {
+      for (const unit of units) expect(isParameterSet(codec, hex(unit)), unit).toBe(true);
+      expect([isParameterSet(codec, hex(filler)), isFiller(codec, hex(filler))]).toEqual([false, true]);
+      expect([isParameterSet(codec, hex(picture)), isFiller(codec, hex(picture))]).toEqual([false, false]);
+    });
+
+  test("makes the configuration of a key frame, in whatever order it comes", () => {
+    const avc = parseAvcConfig(config("ffmpeg", "video"));
+    const picture = hex("6588");
+    expect(buildNalConfig("h264", [...avc.pps, ...avc.sps, picture])).toEqual(
+      buildAvcConfig(avc.sps, avc.pps),
+    );
+    const { vps, sps, pps } = parseHevcConfig(config("enhanced-hevc-opus", "video"));
+    expect(buildNalConfig("hevc", [...pps, ...vps, ...sps])).toEqual(buildHevcConfig(vps, sps, pps));
+    expect(buildNalConfig("h264", [picture])).toBeUndefined();
+    expect(() => buildNalConfig("h264", avc.sps)).toThrow(expect.objectContaining({ code: "ERR_PROTOCOL" }));
+  });
+});
+
 test("av1C is rebuilt from its sequence header, byte for byte", () => {
   const original = config("enhanced-av1-flac", "video");
   expect(buildAv1Config(original.subarray(4))).toEqual(original);
   expect(buildAv1Config(original)).toEqual(original);
   expect(buildAv1Config(hex("1200"))).toBeUndefined();
+});
+
+test("vpcC says profile and depth of a frame", () => {
+  expect(buildVp9Config(hex("824983420009f00876"))).toEqual(hex("01000000 00 29 82 010101 0000"));
+  expect(buildVp9Config(hex("92498342"))?.subarray(4, 7)).toEqual(hex("02 29 a2"));
+  expect(buildVp9Config(hex("00"))).toBeUndefined();
 });
 
 describe("AudioSpecificConfig", () => {

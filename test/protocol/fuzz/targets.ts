@@ -14,6 +14,7 @@ import { metadataBody, parseScript } from "../../../src/protocol/flv-script.ts";
 import { parseFlvVideo, videoConfigTag, videoFrameTag } from "../../../src/protocol/flv-video.ts";
 import { buildAvcConfig, parseAvcConfig, parseH264Sps } from "../../../src/protocol/h264.ts";
 import { buildHevcConfig, parseHevcConfig, parseHevcSps } from "../../../src/protocol/hevc.ts";
+import { buildNalConfig } from "../../../src/protocol/nal.ts";
 import { buildOpusHead, opusSamples } from "../../../src/protocol/opus.ts";
 import { RtmpChunkReader } from "../../../src/protocol/rtmp-chunk-reader.ts";
 import { RtmpChunkWriter } from "../../../src/protocol/rtmp-chunk-writer.ts";
@@ -290,6 +291,7 @@ function nalUnits(input: Buffer): void {
   const prefixed = splitLengthPrefixed(Buffer.concat(lengthPrefixed(units)), 4);
   if (prefixed.length !== units.length) throw new Error("NAL units were lost");
   splitLengthPrefixed(input, 4);
+  for (const codec of ["h264", "hevc"] as const) buildNalConfig(codec, units);
 }
 
 /** Walks what came out, as users of it would. */

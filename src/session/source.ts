@@ -340,7 +340,8 @@ export class Source {
     const end = Math.max(this.#audioDeliveredUs, lastVideo, 0);
     this.#audioDeliveredUs = Number.POSITIVE_INFINITY;
     this.#readUs = Number.POSITIVE_INFINITY;
-    if (this.isFinite) this.#endUs = end + this.timeline.shiftUs;
+    // Rounded stamps make sound outlast its picture by a microsecond: that is not another picture.
+    if (this.isFinite) this.#endUs = Math.floor((end + this.timeline.shiftUs) / 1000) * 1000;
     this.#context.pulse.beat();
   }
 

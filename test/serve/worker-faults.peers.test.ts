@@ -8,6 +8,7 @@ import { requirePeer } from "../kit/peers.ts";
 import { until } from "../kit/process.ts";
 import { confessed, expectEveryPicture, framesOf } from "./frames.ts";
 import { manifestOf, publish } from "./media.ts";
+import { backward, Receiver } from "./receiver.ts";
 import { commandOf, Served } from "./served.ts";
 
 const VIEW = { id: "main", width: 640, height: 360 };
@@ -21,16 +22,20 @@ const recorded = (id: string, path: string) => ({
 });
 
 /** A mix that is recorded, pushed and published to, and a second one on another worker that must not notice. */
-async function staffed(node: Served, nginx: Nginx): Promise<void> {
+async function staffed(node: Served, nginx: Nginx, receiver: Receiver): Promise<void> {
   const hit = recorded("m", "hit.mp4");
   await node.call("mix.create", {
     ...hit,
     sources: [counter, { kind: "rtmp", id: "cam" }],
-    outputs: [...hit.outputs, { kind: "rtmp", id: "push", url: `${nginx.url}/hit` }],
+    outputs: [
+      ...hit.outputs,
+      { kind: "rtmp", id: "push", url: `${nginx.url}/hit` },
+      { kind: "rtmp", id: "own", url: `rtmp://127.0.0.1:${receiver.port}/live/own` },
+    ],
   });
   await node.call("mix.create", recorded("calm", "calm.mkv"));
   await node.sent("calm", "rec", 30);
-  await node.happened("m", "output.live", "push");
+  for (const output of ["push", "own"]) await node.happened("m", "output.live", output);
   await node.sent("m", "rec", 60);
 }
 
@@ -50,8 +55,9 @@ requirePeer("ffmpeg", "nginx-rtmp")("a worker that dies in the middle of everyth
     "$name: it comes back, and only its own mix notices",
     async ({ why, strike }) => {
       await using nginx = await Nginx.open({ record: true });
+      await using receiver = await Receiver.open();
       await using node = await Served.start();
-      await staffed(node, nginx);
+      await staffed(node, nginx, receiver);
       const camera = await counterVideo({ seconds: 30, source: 5, tone: 900 });
       await using publisher = await publish(camera, `rtmp://127.0.0.1:${node.rtmpPort}/live/m?source=cam`);
       await node.happened("m", "source.online", "cam");
@@ -67,7 +73,7 @@ requirePeer("ffmpeg", "nginx-rtmp")("a worker that dies in the middle of everyth
       expect(restarted.why).toMatch(why);
       expect(commandOf(pid)).toBe("");
       await node.happened("m", "source.online", "cam", { nth: 2 });
-      await node.happened("m", "output.live", "push", { nth: 2 });
+      for (const output of ["push", "own"]) await node.happened("m", "output.live", output, { nth: 2 });
       await node.sent("m", "rec", 45);
       expect(publisher.hasExited).toBe(false);
       expect((await node.mix("m")).atUs).toBeGreaterThan(atUs);
@@ -87,6 +93,12 @@ requirePeer("ffmpeg", "nginx-rtmp")("a worker that dies in the middle of everyth
       expect(parts[1]?.startPtsUs).toBeGreaterThan(struckUs);
 
       await expectForwardPushes(nginx, "hit");
+      expect(receiver.connections).toHaveLength(2);
+      for (const kind of ["video", "audio"] as const) {
+        const stamps = receiver.connections.map((one) => one[kind]);
+        for (const list of stamps) expect(list.length).toBeGreaterThan(20);
+        expect(backward(stamps.flat()), kind).toEqual([]);
+      }
       const calm = await framesOf(node.recording("calm.mkv"), [WHOLE]);
       expectEveryPicture(calm, confessed(undefined, calmAfter));
       expect(node.eventsOf("calm", "mix.restarted")).toEqual([]);

@@ -166,7 +166,7 @@ export class Conductor {
     await view.tick(0);
     this.#noteStart();
     while ([...view.encodes].some((encode) => encode.behind >= MAX_IN_FLIGHT))
-      await Promise.race([...view.encodes].map((e) => e.caughtUp()));
+      await Promise.race([...view.encodes].map((encode) => encode.idle()));
     await Promise.all([...this.#mix.outputs.values()].map((output) => output.drained()));
   }
 

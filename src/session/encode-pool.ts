@@ -1,7 +1,7 @@
 import type { OutputSpec } from "../contract/output-spec.ts";
 import type { EncoderStatus } from "../contract/status.ts";
 import type { Identified } from "../contract/worker.ts";
-import type { Micros } from "../core/time.ts";
+import { type Micros, us } from "../core/time.ts";
 import { audioSettings } from "../encode/audio-settings.ts";
 import { settingsKey, type VideoWish, videoSettings } from "../encode/video-settings.ts";
 import { TICK_SAMPLES } from "../media/frame.ts";
@@ -16,6 +16,9 @@ export class EncodePool {
   readonly #mixer: AudioMixer;
   readonly #context: EncodeContext;
   readonly #video = new Map<string, VideoEncode>();
+  readonly #views = new Map<VideoEncode, View>();
+  /** Opened for outputs that have not come over yet. */
+  readonly #reserved = new Set<VideoEncode>();
   readonly #audio = new Map<string, AudioEncode>();
   readonly #feeds = new Map<PacketTaker, MinusFeed>();
   #count = 0;
@@ -49,6 +52,7 @@ export class EncodePool {
     if (known !== undefined) return known;
     const encode = new VideoEncode(this.#newId("video"), view.id, settings, this.#context);
     this.#video.set(key, encode);
+    this.#views.set(encode, view);
     view.encodes.add(encode);
     return encode;
   }
@@ -74,22 +78,28 @@ export class EncodePool {
       new MinusFeed({
         shared,
         user,
-        isShared: () => handle.shared,
+        sound: handle,
         openOwn: () => this.#audioFor(settings, request),
-        closeOwn: () => this.#sweep(),
+        closeOwn: () => void this.sweep(),
       }),
     );
   }
 
-  /** Moves an output to the encoder of another wish between two pictures. */
+  /**
+   * Moves an output to the encoder of another wish between two pictures. An output that left meanwhile stays away.
+   *
+   * @throws as {@link video}; then the output stays where it is.
+   */
   async moveVideo(view: View, wish: VideoWish, user: PacketTaker): Promise<void> {
     const next = this.video(view, wish);
     const before = [...this.#video.values()].find((encode) => encode.users.has(user));
-    if (before === next) return;
-    while (before !== undefined && !before.isIdle) await before.idle();
-    before?.users.delete(user);
-    next.add(user);
-    await this.#sweep();
+    if (before === undefined || before === next) return;
+    this.#reserved.add(next);
+    // Both: what `next` still has in work, `before` has given already.
+    while (!(before.isIdle && next.isIdle)) await Promise.all([before.idle(), next.idle()]);
+    this.#reserved.delete(next);
+    if (before.users.delete(user)) next.add(user);
+    await this.sweep();
   }
 
   /** Gives an output another sum, from the next tick on. */
@@ -98,7 +108,7 @@ export class EncodePool {
     this.#feeds.delete(user);
     for (const encode of this.#audio.values()) encode.users.delete(user);
     this.connectAudio(spec, user);
-    void this.#sweep();
+    void this.sweep();
   }
 
   /** Lets an output go; encoders without users close. */
@@ -106,18 +116,39 @@ export class EncodePool {
     this.#feeds.get(user)?.close();
     this.#feeds.delete(user);
     for (const encode of [...this.#video.values(), ...this.#audio.values()]) encode.users.delete(user);
-    return this.#sweep();
+    return this.sweep();
+  }
+
+  /** Closes encoders without users; they are out of their views at once. Never rejects. */
+  async sweep(): Promise<void> {
+    for (const [key, encode] of this.#audio) {
+      if (encode.users.size > 0) continue;
+      this.#audio.delete(key);
+      encode.close(us(0));
+    }
+    const isIdle = (encode: VideoEncode): boolean => encode.users.size === 0 && !this.#reserved.has(encode);
+    const idle = [...this.#video].filter(([, encode]) => isIdle(encode));
+    for (const [key, encode] of idle) {
+      this.#video.delete(key);
+      this.#views.get(encode)?.encodes.delete(encode);
+      this.#views.delete(encode);
+    }
+    await Promise.all(idle.map(([, encode]) => encode.close()));
   }
 
   /** Encodes the audio tick that the mixer just made. */
   tick(index: number, nowUs: Micros): void {
-    this.#nextTick = index + 1;
+    // A feed may open an encoder that begins with this very tick.
+    this.#nextTick = index;
     for (const feed of this.#feeds.values()) feed.tick();
     for (const encode of this.#audio.values()) encode.tick(nowUs);
+    this.#nextTick = index + 1;
   }
 
   /** Flushes all encoders to their users. */
   async finish(nowUs: Micros): Promise<void> {
+    for (const feed of this.#feeds.values()) feed.finish();
+    this.#feeds.clear();
     for (const encode of this.#audio.values()) encode.close(nowUs);
     this.#audio.clear();
     await Promise.all([...this.#video.values()].map((encode) => encode.close()));
@@ -146,17 +177,6 @@ export class EncodePool {
       spec.audio.without !== undefined &&
       audioSettings(spec.audio, spec.kind === "rtp" ? "opus" : "aac").codec === "opus"
     );
-  }
-
-  async #sweep(): Promise<void> {
-    for (const [key, encode] of this.#audio) {
-      if (encode.users.size > 0) continue;
-      this.#audio.delete(key);
-      encode.close(0 as Micros);
-    }
-    const idle = [...this.#video].filter(([, encode]) => encode.users.size === 0);
-    for (const [key] of idle) this.#video.delete(key);
-    await Promise.all(idle.map(([, encode]) => encode.close()));
   }
 
   #newId(kind: string): string {

@@ -53,6 +53,7 @@ export class VideoEncode {
   #skipped = 0;
   #frames = 0;
   #broken = false;
+  #closing: Promise<void> | undefined;
 
   /** @throws {DeviceError} `ERR_DEVICE` if the encoder does not open. */
   constructor(id: string, view: string, settings: VideoEncoderSettings, context: EncodeContext) {
@@ -83,11 +84,6 @@ export class VideoEncode {
     return this.#pending === 0;
   }
 
-  /** Settles when a picture that is in work is done. */
-  async caughtUp(): Promise<void> {
-    await this.#turn;
-  }
-
   /** True while it falls so far behind that its view should make its work easier. */
   get isSlow(): boolean {
     return frameTime(this.#behind, this.#settings.rate) > MAX_BEHIND_US;
@@ -104,6 +100,10 @@ export class VideoEncode {
    * @param arrivalUs when the newest source picture in it arrived, if it has a new one.
    */
   offer(picture: Picture, at: Micros, arrivalUs?: Micros): Promise<void> {
+    if (this.#closing !== undefined) {
+      picture[Symbol.dispose]();
+      return this.#closing;
+    }
     this.#behind += 1;
     this.#pending += 1;
     this.#turn = this.#turn.then(() => this.#take(picture, at, arrivalUs));
@@ -122,8 +122,13 @@ export class VideoEncode {
     this.#pending -= 1;
   }
 
-  /** Encodes what is still inside and tells the users; then closes. */
-  async close(): Promise<void> {
+  /** Encodes what is still inside and tells the users; then closes. Idempotent, never rejects. */
+  close(): Promise<void> {
+    this.#closing ??= this.#finish();
+    return this.#closing;
+  }
+
+  async #finish(): Promise<void> {
     await this.#turn;
     try {
       if (!this.#broken && this.#frames > 0) this.#give(await this.encoder.flush(), us(0));
@@ -174,8 +179,13 @@ export class VideoEncode {
     const crop = { x: 0, y: 0, width: view.widthPx, height: view.heightPx };
     this.#scaler ??= new Scaler({ crop, orientation: { rotate: 0, mirror: false }, widthPx, heightPx });
     const picture = Picture.alloc(widthPx, heightPx);
-    await this.#scaler.scale(view.raw, picture, this.#context.sync);
-    return picture;
+    try {
+      await this.#scaler.scale(view.raw, picture, this.#context.sync);
+      return picture;
+    } catch (error) {
+      picture[Symbol.dispose]();
+      throw error;
+    }
   }
 
   #give(packets: readonly Packet[], nowUs: Micros): void {
@@ -233,15 +243,24 @@ export class AudioEncode {
       this.#give(this.encoder.push(this.#sound.pcm), nowUs);
       this.#encodes += 1;
     } catch (error) {
-      this.#broken = true;
-      for (const user of this.users) user.lost(errorInfo(error));
+      this.#break(error);
     }
   }
 
+  /** Gives the users what is still inside; then closes. Once, never throws. */
   close(nowUs: Micros): void {
-    if (!this.#broken) this.#give(this.encoder.flush(), nowUs);
+    try {
+      if (!this.#broken) this.#give(this.encoder.flush(), nowUs);
+    } catch (error) {
+      this.#break(error);
+    }
     this.encoder.close();
     this.#sound[Symbol.dispose]();
+  }
+
+  #break(error: unknown): void {
+    this.#broken = true;
+    for (const user of this.users) user.lost(errorInfo(error));
   }
 
   status(nowUs: Micros): EncoderStatus {

@@ -1,5 +1,6 @@
 import type { ErrorInfo } from "../core/error.ts";
 import type { Packet } from "../media/packet.ts";
+import type { SumHandle } from "../mixer/audio/audio-mixer.ts";
 import type { AudioEncode, PacketTaker } from "./encodes.ts";
 
 /** How long a participant's own encoder stays open after they stopped being mixed. */
@@ -11,7 +12,7 @@ const WARM_TICKS = 150;
  */
 export class MinusFeed {
   readonly #shared: AudioEncode;
-  readonly #isShared: () => boolean;
+  readonly #sound: SumHandle;
   readonly #openOwn: () => AudioEncode;
   readonly #closeOwn: (own: AudioEncode) => void;
   readonly #user: PacketTaker;
@@ -22,13 +23,14 @@ export class MinusFeed {
 
   constructor(options: {
     readonly shared: AudioEncode;
-    readonly isShared: () => boolean;
+    /** The mix without this listener; owned from here on. */
+    readonly sound: SumHandle;
     readonly openOwn: () => AudioEncode;
     readonly closeOwn: (own: AudioEncode) => void;
     readonly user: PacketTaker;
   }) {
     this.#shared = options.shared;
-    this.#isShared = options.isShared;
+    this.#sound = options.sound;
     this.#openOwn = options.openOwn;
     this.#closeOwn = options.closeOwn;
     this.#user = options.user;
@@ -40,7 +42,7 @@ export class MinusFeed {
 
   /** Before the encodes of a tick: decides which one this listener hears. */
   tick(): void {
-    this.#sharedTicks = this.#isShared() ? this.#sharedTicks + 1 : 0;
+    this.#sharedTicks = this.#sound.shared ? this.#sharedTicks + 1 : 0;
     if (this.#sharedTicks === 0 && this.#own === undefined) {
       this.#own = this.#openOwn();
       this.#own.users.add(this.#fromOwn);
@@ -49,9 +51,16 @@ export class MinusFeed {
     }
   }
 
+  /** Lets go of both encodes and of the sum. */
   close(): void {
     this.#shared.users.delete(this.#fromShared);
     if (this.#own !== undefined) this.#letGo(this.#own);
+    this.finish();
+  }
+
+  /** The mix ends: lets go of the sum alone, so that the last packets still come through. */
+  finish(): void {
+    this.#sound[Symbol.dispose]();
   }
 
   #letGo(own: AudioEncode): void {

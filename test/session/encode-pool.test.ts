@@ -1,0 +1,153 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { us } from "../../src/core/time.ts";
+import { CHANNELS } from "../../src/media/frame.ts";
+import { AudioMixer, TICK_US } from "../../src/mixer/audio/audio-mixer.ts";
+import { EncodePool } from "../../src/session/encode-pool.ts";
+import type { View } from "../../src/session/view.ts";
+import { emptyView, encodeContext, Listener, outputSpec, viewState } from "./stage.ts";
+
+const VIDEO = { bitrateBps: 100_000 } as const;
+const video = (over: object = {}) =>
+  outputSpec({ id: "o", kind: "file", path: "a.mp4", video: { ...VIDEO, ...over } }).video;
+const listener = (id: string, audio: object = {}) =>
+  outputSpec({ id, kind: "rtp", host: "127.0.0.1", audioPort: 9, view: null, audio });
+
+const mixer = new AudioMixer({ maxSpeakers: 4 });
+const views: View[] = [];
+const poolOf = (of: AudioMixer = mixer): EncodePool => new EncodePool(of, 0, encodeContext());
+function viewOf(id = "main"): View {
+  const view = emptyView(viewState({ id }));
+  views.push(view);
+  return view;
+}
+afterEach(() => {
+  for (const view of views.splice(0)) view.close();
+});
+
+/** A second of sound for each source, louder than anything that counts as silence. */
+function speak(sources: AudioMixer, ids: readonly string[]): void {
+  for (const [index, id] of ids.entries()) {
+    sources.add(id);
+    const samples = new Float32Array(48_000 * CHANNELS);
+    for (let i = 0; i < samples.length; i++) samples[i] = 0.2 * Math.sin((i >> 1) * 0.05 * (index + 1));
+    sources.push(id, { ptsUs: us(0), samples, arrivalUs: us(0), discontinuity: false }, us(0));
+  }
+}
+
+describe("video encoders", () => {
+  test("outputs that wish the same share one; each difference opens its own", async () => {
+    const pool = poolOf();
+    const view = viewOf();
+    const first = pool.video(view, video());
+    expect(pool.video(view, video())).toBe(first);
+    const others = [
+      video({ bitrateBps: 200_000 }),
+      video({ width: 80 }),
+      video({ fps: 5 }),
+      video({ bframes: 1 }),
+    ];
+    const opened = others.map((wish) => pool.video(view, wish));
+    expect(new Set([first, ...opened]).size).toBe(5);
+    expect(pool.video(viewOf("other"), video())).not.toBe(first);
+    await pool.sweep();
+  });
+
+  test("an encoder that lost its last output is out of its view: nothing is drawn for it any more", async () => {
+    const pool = poolOf();
+    const view = viewOf();
+    const [a, b] = [new Listener(), new Listener()];
+    pool.video(view, video()).add(a);
+    pool.video(view, video()).add(b);
+    await pool.release(a);
+    expect(view.isWatched).toBe(true);
+    await view.tick(0);
+    await Promise.all([...view.encodes].map((encode) => encode.idle()));
+    await pool.release(b);
+    expect(view.isWatched).toBe(false);
+    expect([...pool.videos]).toEqual([]);
+    expect(a.packets).toEqual([]);
+    expect(b.stampsUs).toEqual([0]);
+  });
+
+  test("an output that changes encoder gets every picture once, from a key frame on", async () => {
+    const pool = poolOf();
+    const view = viewOf();
+    const [mover, stays] = [new Listener(), new Listener()];
+    pool.video(view, video()).add(mover);
+    pool.video(view, video({ bitrateBps: 300_000 })).add(stays);
+    for (let i = 0; i < 5; i++) await view.tick(0);
+    const moved = pool.moveVideo(view, video({ bitrateBps: 300_000 }), mover);
+    await view.tick(0);
+    await moved;
+    for (let i = 0; i < 5; i++) await view.tick(0);
+    await pool.finish(us(0));
+    expect(mover.stampsUs).toEqual(Array.from({ length: 11 }, (_, i) => i * 40_000));
+    const from = mover.packets.findLastIndex(({ keyFrame }) => keyFrame);
+    expect(from).toBeGreaterThan(4);
+  });
+
+  test("an encoder that is waited for is not swept away, and an output that leaves meanwhile stays away", async () => {
+    const pool = poolOf();
+    const view = viewOf();
+    const [mover, leaver, other] = [new Listener(), new Listener(), new Listener()];
+    pool.video(view, video()).add(mover);
+    pool.video(view, video()).add(leaver);
+    pool.video(view, video({ width: 80 })).add(other);
+    await view.tick(0);
+    const moves = [mover, leaver].map((user) => pool.moveVideo(view, video({ bitrateBps: 300_000 }), user));
+    await Promise.all([pool.release(other), pool.release(leaver), ...moves]);
+    await view.tick(0);
+    await pool.finish(us(0));
+    expect(mover.stampsUs).toEqual([0, 40_000]);
+    expect(leaver.stampsUs).not.toContain(40_000);
+  });
+});
+
+describe("audio encoders", () => {
+  test("everyone who hears the same shares one encode, and the last to leave closes it", async () => {
+    const pool = poolOf();
+    const users = [new Listener(), new Listener(), new Listener()] as const;
+    pool.connectAudio(listener("a"), users[0]);
+    pool.connectAudio(listener("b"), users[1]);
+    pool.connectAudio(listener("c", { bitrateBps: 24_000 }), users[2]);
+    expect(pool.audioEncodes).toBe(2);
+    for (const user of users) await pool.release(user);
+    expect(pool.audioEncodes).toBe(0);
+  });
+
+  test("a speaker's own encode begins at the tick at which it takes over: no stamp is left out or comes twice", async () => {
+    using sounds = new AudioMixer({ maxSpeakers: 4 });
+    const pool = poolOf(sounds);
+    const user = new Listener();
+    pool.connectAudio(listener("a", { without: "anna" }), user);
+    let tick = 0;
+    const run = (ticks: number): void => {
+      for (const end = tick + ticks; tick < end; tick++) {
+        sounds.tick(tick);
+        pool.tick(tick, us(tick * TICK_US));
+      }
+    };
+    run(5);
+    speak(sounds, ["anna", "bert"]);
+    run(100);
+    expect(pool.audioEncodes).toBe(2);
+    run(400);
+    expect(pool.audioEncodes).toBe(1);
+    await pool.finish(us(0));
+    const steps = user.stampsUs.slice(1).map((at, i) => at - (user.stampsUs[i] ?? 0));
+    expect([...new Set(steps.map((step) => Math.round(step / 100) * 100))]).toEqual([TICK_US]);
+  });
+
+  test("a listener who leaves takes the sum made for them along", async () => {
+    using sounds = new AudioMixer({ maxSpeakers: 4 });
+    const pool = poolOf(sounds);
+    speak(sounds, ["anna"]);
+    const user = new Listener();
+    pool.connectAudio(listener("a", { without: "anna" }), user);
+    sounds.tick(0);
+    pool.tick(0, us(0));
+    expect(sounds.mixStats().sums).toBe(2);
+    await pool.release(user);
+    expect(sounds.mixStats().sums).toBe(0);
+  });
+});

@@ -1,8 +1,9 @@
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, fork, type Serializable } from "node:child_process";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { z } from "zod";
+import { Channel } from "../core/channel.ts";
 import { DeviceError, type ErrorInfo, RemoteError, TesseraError } from "../core/error.ts";
 import { DeviceReport, type ProbeReport, type StageReport } from "../core/probe-report.ts";
 
@@ -75,26 +76,12 @@ async function* askProcess(): AsyncGenerator<{ device: DeviceReport; ffmpeg: str
   }
 }
 
-async function* messages(child: ChildProcess): AsyncGenerator<unknown> {
-  const queue: unknown[] = [];
-  let wake = Promise.withResolvers<void>();
-  let ended = false;
-  const end = (): void => {
-    ended = true;
-    wake.resolve();
-  };
-  child.on("message", (message) => {
-    queue.push(message);
-    wake.resolve();
-  });
-  child.on("exit", end);
-  child.on("error", end);
-  for (;;) {
-    while (queue.length > 0) yield queue.shift();
-    if (ended) return;
-    await wake.promise;
-    wake = Promise.withResolvers<void>();
-  }
+function messages(child: ChildProcess): AsyncIterable<Serializable> {
+  const channel = new Channel<Serializable>();
+  child.on("message", (message) => channel.push(message));
+  child.on("exit", () => channel.close());
+  child.on("error", () => channel.close());
+  return channel;
 }
 
 /** One device for people: a heading, and a row for each stage. */

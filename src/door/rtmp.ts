@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
+import { Channel } from "../core/channel.ts";
 import { BusyError, InvalidArgumentError, PeerLostError, type TesseraError } from "../core/error.ts";
 import { ms } from "../core/time.ts";
 import type { Clock } from "../media/clock.ts";
@@ -65,8 +66,7 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
   readonly #perAddress = new Map<string, number>();
   readonly #publishes = new Map<string, RtmpPublish>();
   readonly #closedFor: Record<string, number> = {};
-  #fresh: RtmpPublish[] = [];
-  #wake: (() => void) | undefined;
+  readonly #fresh = new Channel<RtmpPublish>();
   #turnedAway = 0;
   #closing: Promise<void> | undefined;
 
@@ -128,19 +128,8 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
     return this.close();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<RtmpPublish, void, undefined> {
-    for (;;) {
-      const publish = this.#fresh.shift();
-      if (publish !== undefined) {
-        yield publish;
-      } else if (this.#closing !== undefined) {
-        return;
-      } else {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        this.#wake = resolve;
-        await promise;
-      }
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<RtmpPublish, void, undefined> {
+    return this.#fresh[Symbol.asyncIterator]();
   }
 
   /** For sessions. */
@@ -163,7 +152,6 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
     }
     this.#publishes.set(publish.key, publish);
     this.#fresh.push(publish);
-    this.#wake?.();
     return undefined;
   }
 
@@ -208,8 +196,7 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
     this.#server.close(() => resolve());
     const reason = new BusyError("the RTMP door is closing");
     await Promise.all([...this.#connections].map((connection) => connection.close(reason)));
-    this.#fresh = [];
-    this.#wake?.();
+    this.#fresh.close({ drop: true });
     await promise;
   }
 }

@@ -7,7 +7,7 @@ import type { Packet } from "../media/packet.ts";
 import { type Resolve, resolveHost } from "../transport/resolve-host.ts";
 import type { RtmpLimits } from "../transport/rtmp-connection.ts";
 import type { Egress, EgressEvent, EgressStats, EgressStreams } from "./egress.ts";
-import { EventQueue } from "./recording-events.ts";
+import { EventQueue } from "./event-queue.ts";
 import { RtmpClient } from "./rtmp-client.ts";
 import { RtmpPacketizer } from "./rtmp-packetizer.ts";
 import { LiveQueue } from "./rtmp-queue.ts";

@@ -14,7 +14,7 @@ import type { Packet } from "../media/packet.ts";
 import { RTP_HEADER_BYTES, writeRtpHeader, writeSenderReport } from "../protocol/rtp-packet.ts";
 import { type Resolve, resolveHost } from "../transport/resolve-host.ts";
 import type { Egress, EgressEvent, EgressStats, EgressStreams } from "./egress.ts";
-import { EventQueue } from "./recording-events.ts";
+import { EventQueue } from "./event-queue.ts";
 import { describeRtp } from "./rtp-sdp.ts";
 import { SharedSocket } from "./rtp-socket.ts";
 

@@ -1,5 +1,5 @@
 import type { MixEvent, MixEventBody } from "../contract/events.ts";
-import { Channel } from "./channel.ts";
+import { Channel } from "../core/channel.ts";
 
 /** Which events a subscriber wants; absent fields want all. */
 export interface EventFilter {

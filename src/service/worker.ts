@@ -10,9 +10,9 @@ import {
   type WorkerMethod,
   type WorkerMethods,
 } from "../contract/worker.ts";
+import { Channel } from "../core/channel.ts";
 import { assert, DeviceError, RemoteError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
-import { Channel } from "./channel.ts";
 import { openSlotFile, readSlotFile } from "./slot-file.ts";
 import { within } from "./time.ts";
 

@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { Channel } from "../core/channel.ts";
 import { LimitError, PeerLostError, ProtocolError, TesseraError } from "../core/error.ts";
 import { ms } from "../core/time.ts";
 import { encodeFrame, FrameParser, type PipeFrame } from "./packet-frame.ts";
@@ -15,9 +16,8 @@ export abstract class PacketPipeEnd implements AsyncDisposable {
   readonly #stream: Duplex;
   readonly #parser = new FrameParser();
   readonly #ended = Promise.withResolvers<TesseraError | undefined>();
-  readonly #controls: string[] = [];
+  readonly #controls = new Channel<string>(MAX_CONTROLS);
   #isClosed = false;
-  #wake: (() => void) | undefined;
 
   constructor(stream: Duplex) {
     this.#stream = stream;
@@ -34,7 +34,7 @@ export abstract class PacketPipeEnd implements AsyncDisposable {
 
   /** Texts from the other end, in order; ends with the pipe. One reader. */
   get controls(): AsyncIterable<string> {
-    return { [Symbol.asyncIterator]: () => this.#readControls() };
+    return this.#controls;
   }
 
   /** Sends a text to the other end. Small and rare: nothing holds it back. */
@@ -77,24 +77,7 @@ export abstract class PacketPipeEnd implements AsyncDisposable {
       this.onFrame(frame);
       return;
     }
-    if (this.#controls.length >= MAX_CONTROLS) throw new LimitError("packet pipe: controls pile up");
-    this.#controls.push(frame.text);
-    this.#wake?.();
-  }
-
-  async *#readControls(): AsyncGenerator<string, void, undefined> {
-    for (;;) {
-      const text = this.#controls.shift();
-      if (text !== undefined) {
-        yield text;
-      } else if (this.#isClosed) {
-        return;
-      } else {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        this.#wake = resolve;
-        await promise;
-      }
-    }
+    if (!this.#controls.push(frame.text)) throw new LimitError("packet pipe: controls pile up");
   }
 
   #finish(reason: TesseraError | undefined): void {
@@ -105,7 +88,7 @@ export abstract class PacketPipeEnd implements AsyncDisposable {
     else this.#stream.destroy();
     this.onClosed(reason);
     this.#ended.resolve(reason);
-    this.#wake?.();
+    this.#controls.close();
   }
 }
 

@@ -1,3 +1,4 @@
+import { Channel } from "../core/channel.ts";
 import {
   type ErrorInfo,
   errorInfo,
@@ -123,12 +124,10 @@ export class PipeSource implements AsyncIterable<Packet>, AsyncDisposable {
   readonly #backwards: Backwards;
   #stream: number | undefined;
   #clock: Clock | undefined;
-  #queue: Packet[] = [];
+  readonly #queue = new Channel<Packet>();
   #bytes = 0;
   #consumed = 0;
-  #ended = false;
   #error: ErrorInfo | undefined;
-  #wake: (() => void) | undefined;
 
   /** Made by {@link PacketPipeReader}. */
   constructor(backwards: Backwards) {
@@ -147,31 +146,25 @@ export class PipeSource implements AsyncIterable<Packet>, AsyncDisposable {
 
   /** For the pipe. A writer that ignores its credit is cut off before it fills memory. */
   push(packet: Packet): void {
-    if (this.#ended) return;
-    this.#queue.push(packet);
+    if (!this.#queue.push(packet)) return;
     this.#bytes += packet.data.byteLength;
-    if (this.#bytes > 4 * CREDIT_BYTES && this.#queue.length > 1) {
-      this.#queue = [];
-      this.end(errorInfo(new LimitError("packet pipe: a writer ignores its credit")));
-    }
-    this.#wake?.();
+    if (this.#bytes <= 4 * CREDIT_BYTES || this.#queue.length <= 1) return;
+    this.end(errorInfo(new LimitError("packet pipe: a writer ignores its credit")));
+    this.#queue.close({ drop: true });
   }
 
   /** For the pipe. */
   end(error: ErrorInfo | undefined): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#queue.closed) return;
     this.#error = error;
-    this.#wake?.();
+    this.#queue.close();
   }
 
   /** Ends the iteration at once and tells the writer to stop. Idempotent, never rejects. */
   close(): Promise<void> {
-    if (!this.#ended) this.#backwards.close(this, this.#stream);
-    this.#ended = true;
+    if (!this.#queue.closed) this.#backwards.close(this, this.#stream);
     this.#error = undefined;
-    this.#queue = [];
-    this.#wake?.();
+    this.#queue.close({ drop: true });
     return Promise.resolve();
   }
 
@@ -180,27 +173,19 @@ export class PipeSource implements AsyncIterable<Packet>, AsyncDisposable {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Packet, void, undefined> {
-    for (;;) {
-      const packet = this.#queue.shift();
-      if (packet !== undefined) {
-        this.#bytes -= packet.data.byteLength;
-        this.#acknowledge();
-        yield this.#onMixTime(packet);
-      } else if (this.#ended) {
-        if (this.#error !== undefined) throw new RemoteError(this.#error);
-        return;
-      } else {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        this.#wake = resolve;
-        await promise;
-      }
+    for await (const packet of this.#queue) {
+      this.#bytes -= packet.data.byteLength;
+      this.#acknowledge();
+      yield this.#onMixTime(packet);
     }
+    if (this.#error !== undefined) throw new RemoteError(this.#error);
   }
 
   /** In batches while there is more to read: one credit frame per packet would double the traffic. */
   #acknowledge(): void {
     this.#consumed += 1;
-    if (this.#stream === undefined || this.#ended || (this.#queue.length > 0 && this.#consumed < 16)) return;
+    const mayWait = this.#queue.length > 0 && this.#consumed < 16;
+    if (this.#stream === undefined || this.#queue.closed || mayWait) return;
     this.#backwards.credit(this.#stream, this.#consumed);
     this.#consumed = 0;
   }

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { Channel } from "../core/channel.ts";
 import {
   LimitError,
   PeerLostError,
@@ -94,9 +95,8 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
   readonly #opened = Promise.withResolvers<boolean>();
   readonly #stop = new AbortController();
   #handshake: RtmpHandshake | undefined;
-  #unread: RtmpMessage[] = [];
+  readonly #unread = new Channel<RtmpMessage>();
   #unreadBytes = 0;
-  #wake: (() => void) | undefined;
   #isClosed = false;
   #isEnding = false;
   #reason: TesseraError | undefined;
@@ -233,7 +233,7 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
   close(reason?: TesseraError): Promise<TesseraError | undefined> {
     if (!this.#isClosed) {
       this.#reason ??= reason;
-      this.#unread = [];
+      this.#unread.close({ drop: true });
       this.#socket.destroy();
       this.#onClose();
     }
@@ -245,19 +245,10 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<RtmpMessage, void, undefined> {
-    for (;;) {
-      const message = this.#unread.shift();
-      if (message !== undefined) {
-        this.#unreadBytes -= message.body.length + MESSAGE_COST;
-        this.#applyPause();
-        yield message;
-      } else if (this.#isClosed) {
-        return;
-      } else {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        this.#wake = resolve;
-        await promise;
-      }
+    for await (const message of this.#unread) {
+      this.#unreadBytes -= message.body.length + MESSAGE_COST;
+      this.#applyPause();
+      yield message;
     }
   }
 
@@ -276,7 +267,6 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
     }
     this.#acknowledge();
     this.#applyPause();
-    this.#wake?.();
   }
 
   #shake(handshake: RtmpHandshake, data: Buffer): Buffer {
@@ -376,7 +366,7 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
     this.#stop.abort();
     this.#opened.resolve(false);
     this.#ended.resolve(this.#reason);
-    this.#wake?.();
+    this.#unread.close();
   }
 }
 

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "vitest";
 import { blame } from "../../src/service/blame.ts";
-import { Channel } from "../../src/service/channel.ts";
 import { MixClock } from "../../src/service/mix-clock.ts";
 import { Numbering } from "../../src/service/numbering.ts";
 import { RestartBudget } from "../../src/service/restart-budget.ts";
@@ -79,29 +78,6 @@ test("event numbers go on above any that may have been used, also after a crash"
   expect(new Numbering(reserved).take()).toBeGreaterThan(last);
   for (let n = 0; n < 1000; n++) first.take();
   expect(first.exhausted).toBe(true);
-});
-
-describe("a channel", () => {
-  test("gives in order, waits when empty, ends after what it holds", async () => {
-    const channel = new Channel<number>(10);
-    const got: number[] = [];
-    const reader = (async () => {
-      for await (const item of channel) got.push(item);
-    })();
-    channel.push(1);
-    await Promise.resolve();
-    channel.push(2);
-    channel.push(3);
-    channel.close();
-    expect(channel.push(4)).toBe(false);
-    await reader;
-    expect(got).toEqual([1, 2, 3]);
-  });
-
-  test("refuses what is over its bound", () => {
-    const channel = new Channel<number>(2);
-    expect([channel.push(1), channel.push(2), channel.push(3)]).toEqual([true, true, false]);
-  });
 });
 
 describe("serial", () => {

@@ -1,17 +1,18 @@
 /**
- * A bounded queue between one writer, who never waits, and one reader.
+ * A queue between one writer, who never waits, and one reader (`for await`).
  *
  * Invariant: an item is either taken by the reader or refused to the writer; nothing in between is lost, except by
  * {@link close} with `drop`.
  */
-export class Channel<T> implements AsyncIterable<T>, Disposable {
-  readonly capacity: number;
+export class Channel<T extends NonNullable<unknown>> implements AsyncIterable<T>, Disposable {
+  readonly #capacity: number;
   #items: T[] = [];
   #closed = false;
   #wake: (() => void) | undefined;
 
-  constructor(capacity: number) {
-    this.capacity = capacity;
+  /** @param capacity items that may wait to be read; without it, who writes must bound them. */
+  constructor(capacity: number = Number.POSITIVE_INFINITY) {
+    this.#capacity = capacity;
   }
 
   get closed(): boolean {
@@ -25,7 +26,7 @@ export class Channel<T> implements AsyncIterable<T>, Disposable {
 
   /** False if it is full or closed, and then `item` stays with the caller. */
   push(item: T): boolean {
-    if (this.#closed || this.#items.length >= this.capacity) return false;
+    if (this.#closed || this.#items.length >= this.#capacity) return false;
     this.#items.push(item);
     this.#wake?.();
     return true;
@@ -42,19 +43,19 @@ export class Channel<T> implements AsyncIterable<T>, Disposable {
     this.close({ drop: true });
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<T> {
+  /** Gives each item as soon as it is there; ends once the channel is closed and empty. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
     for (;;) {
-      const batch = this.#items;
-      this.#items = [];
-      for (const item of batch) {
+      const item = this.#items.shift();
+      if (item !== undefined) {
         yield item;
+      } else if (this.#closed) {
+        return;
+      } else {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        this.#wake = resolve;
+        await promise;
       }
-      if (this.#items.length > 0) continue;
-      if (this.#closed) return;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#wake = resolve;
-      await promise;
-      this.#wake = undefined;
     }
   }
 }

@@ -29,6 +29,7 @@ export class PictureDecoding {
   #shown = false;
   /** The input has ended: what the decoder holds back is wanted at once. */
   #isOver = false;
+  #isClosed = false;
   #deliveredUs = Number.NEGATIVE_INFINITY;
   /** Source time at which the last picture or packet ends. */
   #endUs = Number.NEGATIVE_INFINITY;
@@ -63,9 +64,15 @@ export class PictureDecoding {
     return this.#shown;
   }
 
-  /** Whether any view shows it. Showing decodes what was kept; hiding lets the decoder go. */
+  /**
+   * Whether any view shows it. Showing decodes what was kept; hiding lets the decoder go. Settles when that is done.
+   * Never rejects: of a stream that nothing here decodes, the next {@link take} tells.
+   */
   show(shown: boolean): Promise<void> {
-    return shown === this.#shown ? this.#turn : this.#serialized(() => this.#show(shown));
+    if (shown === this.#shown) return this.#turn;
+    return this.#serialized(() => this.#show(shown)).catch(() => {
+      this.#errors += 1;
+    });
   }
 
   /**
@@ -77,28 +84,34 @@ export class PictureDecoding {
     return this.#serialized(() => this.#take(packet));
   }
 
-  /** The stream ended: gets the pictures that the decoder held back. Returns when the last picture ends, or -Infinity. */
-  flush(): number {
+  /** The stream ended: gets the pictures that the decoder held back. Tells when the last picture ends, or -Infinity. */
+  async flush(): Promise<number> {
     this.#isOver = true;
-    this.#flushDecoder();
+    await this.#serialized(async () => this.#flushDecoder());
     this.#deliveredUs = Number.POSITIVE_INFINITY;
     return this.#endUs;
   }
 
   /** The transport starts anew. */
-  restart(): void {
-    this.#isOver = false;
-    for (const frame of this.#decoder?.flush() ?? []) frame[Symbol.dispose]();
-    this.#deliveredUs = Number.NEGATIVE_INFINITY;
-    this.#keeper.clear();
-    this.queue.clear();
+  restart(): Promise<void> {
+    return this.#serialized(async () => {
+      this.#isOver = false;
+      for (const frame of this.#decoder?.flush() ?? []) frame[Symbol.dispose]();
+      this.#deliveredUs = Number.NEGATIVE_INFINITY;
+      this.#endUs = Number.NEGATIVE_INFINITY;
+      this.#keeper.clear();
+      this.queue.clear();
+    });
   }
 
-  close(): void {
-    this.#decoder?.close();
-    this.#decoder = undefined;
+  /** Waits for the packet that is being decoded, then lets everything go. */
+  close(): Promise<void> {
+    this.#isClosed = true;
     this.#keeper.clear();
-    this.queue[Symbol.dispose]();
+    return this.#serialized(async () => {
+      this.#letDecoderGo();
+      this.queue[Symbol.dispose]();
+    });
   }
 
   async #take(packet: Packet): Promise<void> {
@@ -125,6 +138,10 @@ export class PictureDecoding {
       if (this.#isOver) this.#flushDecoder();
       return;
     }
+    this.#letDecoderGo();
+  }
+
+  #letDecoderGo(): void {
     this.#errors = this.errors;
     this.#decoder?.close();
     this.#decoder = undefined;
@@ -141,7 +158,7 @@ export class PictureDecoding {
   }
 
   async #decode(packet: Packet): Promise<void> {
-    if (this.#info === undefined) return;
+    if (this.#info === undefined || this.#isClosed) return;
     if (this.#decoder === undefined) {
       this.#decoder = VideoDecoder.open(this.#info, { threads: 1 });
       this.#infoIsNew = false;
@@ -161,7 +178,7 @@ export class PictureDecoding {
     this.rate.add(frame.arrivalUs, 0);
     this.#decoded += 1;
     this.#delivered(frame.ptsUs);
-    if (!(frame instanceof NativeFrame)) {
+    if (!(frame instanceof NativeFrame) || this.#isClosed) {
       frame[Symbol.dispose]();
       return;
     }
@@ -179,7 +196,8 @@ export class PictureDecoding {
   #push(frame: VideoFrame): void {
     this.#decoded += 1;
     this.#delivered(frame.ptsUs);
-    if (frame instanceof NativeFrame && this.#shown) this.queue.push(frame, us(frame.ptsUs));
+    if (frame instanceof NativeFrame && this.#shown && !this.#isClosed)
+      this.queue.push(frame, us(frame.ptsUs));
     else frame[Symbol.dispose]();
   }
 

@@ -202,12 +202,13 @@ export class Source {
     this.#context.mixer.update(this.id, this.#audioOptions());
   }
 
+  /** Leaves the mix at once, so that its id is free; settles when everything is let go. Never rejects. */
   async close(): Promise<void> {
     this.#stop.abort();
+    this.#context.mixer.remove(this.id);
     await this.#input?.close();
     await this.#running;
-    this.#context.mixer.remove(this.id);
-    this.picture.close();
+    await this.picture.close();
     this.#audio?.close();
     this.#slot.free();
   }
@@ -233,7 +234,7 @@ export class Source {
       const delay = ms(backoff.next());
       await sleep(this.#context.clock, delay, this.#stop.signal).catch(() => undefined);
       if (this.#stop.signal.aborted) return;
-      this.#renew();
+      await this.#renew();
     }
   }
 
@@ -248,7 +249,7 @@ export class Source {
         await this.#take(item);
         this.#context.pulse.beat();
       }
-      this.#finish();
+      await this.#finish();
       return undefined;
     } catch (error) {
       return errorInfo(error);
@@ -298,7 +299,9 @@ export class Source {
     }
   }
 
+  /** Gives sound to the mixer. Of a source that was removed nothing is heard: its id may be another's already. */
   #heard(block: AudioBlock, sourceUs: Micros): void {
+    if (this.#stop.signal.aborted) return;
     const endUs = sourceUs + (block.samples.length / CHANNELS / SAMPLE_RATE) * 1e6;
     this.#audioDeliveredUs = Math.max(this.#audioDeliveredUs, endUs);
     this.#readUs = Math.max(this.#readUs, sourceUs);
@@ -334,9 +337,9 @@ export class Source {
     return this.#spec.kind === "test";
   }
 
-  #finish(): void {
+  async #finish(): Promise<void> {
     for (const block of this.#audio?.flush() ?? []) this.#heard(block, block.ptsUs);
-    const lastVideo = this.picture.flush();
+    const lastVideo = await this.picture.flush();
     const end = Math.max(this.#audioDeliveredUs, lastVideo, 0);
     this.#audioDeliveredUs = Number.POSITIVE_INFINITY;
     this.#readUs = Number.POSITIVE_INFINITY;
@@ -345,13 +348,13 @@ export class Source {
     this.#context.pulse.beat();
   }
 
-  #renew(): void {
+  async #renew(): Promise<void> {
     this.#become("connecting");
     this.#audio?.close();
     this.#audio = undefined;
     this.#audioDeliveredUs = Number.NEGATIVE_INFINITY;
     this.#readUs = Number.NEGATIVE_INFINITY;
-    this.picture.restart();
+    await this.picture.restart();
     this.timeline = this.#newTimeline();
   }
 

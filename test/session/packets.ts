@@ -1,0 +1,36 @@
+import { us } from "../../src/core/time.ts";
+import { videoSettings } from "../../src/encode/video-settings.ts";
+import type { Packet } from "../../src/media/packet.ts";
+import { Picture } from "../../src/native/picture.ts";
+import { VideoEncoder } from "../../src/native/video-encoder.ts";
+
+const RATE = { num: 25, den: 1 };
+
+/** Coded H.264 pictures at 25 a second, the first a key frame and then one every `gop`. */
+export async function codedPictures(count: number, gop = count): Promise<Packet[]> {
+  const keyFrameIntervalMs = gop * 40;
+  const wish = { codec: "h264", keyFrameIntervalMs, preset: "ultrafast", bframes: 0, accel: "cpu" } as const;
+  const encoder = VideoEncoder.open(videoSettings(wish, { widthPx: 320, heightPx: 180, rate: RATE }));
+  const packets: Packet[] = [];
+  for (let i = 0; i < count; i++) {
+    const picture = Picture.solid(320, 180, { y: 40 + i, u: 128, v: 128 });
+    packets.push(...(await encoder.encode(picture, i, { forceKey: false, sync: true })));
+  }
+  packets.push(...(await encoder.flush()));
+  await encoder.close();
+  return packets;
+}
+
+/** A packet that says of itself only when it is and how large. */
+export const bare = (
+  atMs: number,
+  options: { readonly key?: boolean; readonly bytes?: number } = {},
+): Packet => ({
+  kind: "video",
+  data: new Uint8Array(options.bytes ?? 10),
+  ptsUs: us(atMs * 1000),
+  dtsUs: us(atMs * 1000),
+  durationUs: us(40_000),
+  keyFrame: options.key ?? false,
+  arrivalUs: us(0),
+});

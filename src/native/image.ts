@@ -60,9 +60,8 @@ function fromRgb(rgb: Buffer, width: number, height: number): Picture {
   const input = {
     widthPx: width,
     heightPx: height,
-    pixelFormat: AV_PIX_FMT_RGB24,
-    colorSpace: 0,
-    colorRange: 2,
+    format: AV_PIX_FMT_RGB24,
+    stream: { colorSpace: 0, colorRange: 2 },
   };
   using graph = new VideoGraph(input, TO_CANVAS);
   return Picture.adopt(graph.run(frame));
@@ -71,7 +70,7 @@ function fromRgb(rgb: Buffer, width: number, height: number): Picture {
 function toRgb(picture: Picture): { width: number; height: number; data: Buffer; stride: number } {
   const { widthPx: width, heightPx: height } = picture;
   const { format, colorSpace, colorRange } = picture.raw;
-  const input = { widthPx: width, heightPx: height, pixelFormat: format, colorSpace, colorRange };
+  const input = { widthPx: width, heightPx: height, format, stream: { colorSpace, colorRange } };
   using graph = new VideoGraph(input, TO_RGB, AV_PIX_FMT_RGB24);
   using out = graph.run(picture.raw);
   const plane = out.data?.[0];

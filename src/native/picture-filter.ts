@@ -1,9 +1,9 @@
-import { AV_BUFFERSRC_FLAG_KEEP_REF, type AVPixelFormat } from "node-av/constants";
-import { avGetPixFmtName, Filter, type FilterContext, FilterGraph, FilterInOut, Frame } from "node-av/lib";
-import { DeviceError } from "../core/error.ts";
+import type { AVPixelFormat } from "node-av/constants";
+import { avGetPixFmtName, type Frame } from "node-av/lib";
 import { us } from "../core/time.ts";
 import { type FrameTiming, NativeFrame } from "./frame.ts";
-import { succeed, toMicros } from "./libav.ts";
+import { toMicros } from "./libav.ts";
+import { MediaGraph } from "./media-graph.ts";
 
 /** What is done to decoded pictures before anybody sees them. */
 export interface Treatment {
@@ -22,31 +22,17 @@ export interface Treatment {
  * At 1280x720: deinterlacing 0.5 ms, tone mapping 5.4 ms, flattening 4.4 ms a picture.
  */
 export class PictureFilter implements Disposable {
-  readonly #graph = new FilterGraph();
-  readonly #source: FilterContext;
-  readonly #sink: FilterContext;
+  readonly #graph: MediaGraph;
   readonly #key: string;
   readonly #timings: FrameTiming[] = [];
 
   /** @throws {DeviceError} `ERR_DEVICE` if libavfilter refuses such pictures. */
   constructor(first: NativeFrame, treatment: Treatment) {
     this.#key = keyOf(first, treatment);
-    const { format, width, height, colorSpace, colorRange, sampleAspectRatio: aspect } = first.raw;
-    const graph = this.#graph;
-    graph.alloc();
-    graph.nbThreads = 1;
-    try {
-      const size = `video_size=${width}x${height}:pix_fmt=${format}:time_base=1/1000000`;
-      const shape = `pixel_aspect=${Math.max(0, aspect.num)}/${Math.max(1, aspect.den)}`;
-      this.#source = this.#add("buffer", `${size}:${shape}:colorspace=${colorSpace}:range=${colorRange}`);
-      this.#sink = this.#add("buffersink", null);
-      const chain = chainOf(treatment, format as AVPixelFormat);
-      succeed(graph.parsePtr(chain, pad("out", this.#sink), pad("in", this.#source)), `set up ${chain}`);
-      succeed(graph.configSync(), `set up ${chain}`);
-    } catch (error) {
-      graph.free();
-      throw error;
-    }
+    const { format, width: widthPx, height: heightPx } = first.raw;
+    const chain = chainOf(treatment, format as AVPixelFormat);
+    const input = { widthPx, heightPx, format, stream: first.raw };
+    this.#graph = new MediaGraph(`[in0]${chain}[out]`, [input], { threads: 1 });
   }
 
   /** True if `frame` may go through this chain, treated like that. */
@@ -65,49 +51,40 @@ export class PictureFilter implements Disposable {
     raw.pts = BigInt(ptsUs);
     raw.duration = BigInt(durationUs);
     this.#timings.push({ ptsUs, durationUs, arrivalUs, orientation });
-    succeed(this.#source.buffersrcAddFrameSync(raw, AV_BUFFERSRC_FLAG_KEEP_REF), "filter a picture");
+    this.#graph.push([raw]);
     return this.#ready();
   }
 
-  /** Returns what was held back; afterwards the chain only frees. */
+  /** Returns what was held back, or nothing if libavfilter fails; afterwards the chain only frees. */
   flush(): readonly NativeFrame[] {
-    this.#source.buffersrcAddFrameSync(null);
-    return this.#ready();
+    try {
+      this.#graph.end();
+      return this.#ready();
+    } catch {
+      return [];
+    }
   }
 
   /** Twice is harmless. */
   [Symbol.dispose](): void {
-    this.#graph.free();
+    this.#graph[Symbol.dispose]();
   }
 
   #ready(): readonly NativeFrame[] {
     const ready: NativeFrame[] = [];
-    for (;;) {
-      const raw = new Frame();
-      raw.alloc();
-      if (this.#sink.buffersinkGetFrameSync(raw) < 0) {
-        raw.free();
-        return ready;
-      }
+    for (let raw = this.#graph.pull(); raw !== undefined; raw = this.#graph.pull())
       ready.push(new NativeFrame(raw, this.#timingOf(raw)));
-    }
+    return ready;
   }
 
   /** Fields come between the pictures they were made of. */
   #timingOf(raw: Frame): FrameTiming {
-    const base = this.#sink.buffersinkGetTimeBase();
+    const base = this.#graph.timeBase;
     const [first] = this.#timings;
     const ptsUs = toMicros(raw.pts, base) ?? first?.ptsUs ?? us(0);
     while ((this.#timings[1]?.ptsUs ?? Number.POSITIVE_INFINITY) <= ptsUs) this.#timings.shift();
     const durationUs = toMicros(raw.duration, base) ?? us(0);
     return { arrivalUs: us(0), ...this.#timings[0], ptsUs, durationUs };
-  }
-
-  #add(kind: "buffer" | "buffersink", settings: string | null): FilterContext {
-    const filter = Filter.getByName(kind);
-    const context = filter === null ? null : this.#graph.createFilter(filter, kind, settings);
-    if (context === null) throw new DeviceError(`libavfilter refuses pictures of ${settings}`);
-    return context;
   }
 }
 
@@ -136,13 +113,4 @@ function chainOf({ deinterlace, toneMap, flatten }: Treatment, format: AVPixelFo
     ...(toneMap ? ["tonemapx=tonemap=bt2390:desat=0:peak=100:t=bt709:m=bt709:p=bt709:format=yuv420p"] : []),
   ];
   return steps.join(",");
-}
-
-function pad(name: string, context: FilterContext): FilterInOut {
-  const inOut = new FilterInOut();
-  inOut.alloc();
-  inOut.name = name;
-  inOut.filterCtx = context;
-  inOut.padIdx = 0;
-  return inOut;
 }

@@ -1,7 +1,7 @@
 import type { Frame, Packet } from "node-av";
 import type { StageReport } from "../core/probe-report.ts";
 import type { OpenDevice } from "./device.ts";
-import { DeviceGraph } from "./device-graph.ts";
+import { MediaGraph } from "./media-graph.ts";
 import { ProbeEncoder, Stream } from "./probe-codec.ts";
 import { Clip, inputOf, type Match, pullOne, runOnce, TOLERANCE_DB } from "./probe-picture.ts";
 import { AbsentError } from "./probe-reason.ts";
@@ -35,7 +35,7 @@ export class ProbeBed implements Disposable {
   readonly device: OpenDevice | undefined;
   readonly #clips = new Map<number, Clip>();
   readonly #streams = new Map<VideoCodec, Stream>();
-  #uploader: DeviceGraph | undefined;
+  #uploader: MediaGraph | undefined;
 
   constructor(profile: Profile, cpu: Profile, device: OpenDevice | undefined) {
     this.profile = profile;
@@ -56,7 +56,7 @@ export class ProbeBed implements Disposable {
   upload(frame: Frame): Frame {
     const { upload } = this.profile;
     if (upload === undefined || this.device === undefined) return cloned(frame);
-    this.#uploader ??= new DeviceGraph(upload, [inputOf(frame)], { device: this.device.context });
+    this.#uploader ??= new MediaGraph(upload, [inputOf(frame)], { device: this.device.context });
     this.#uploader.push([frame]);
     return pullOne(this.#uploader);
   }

@@ -1,5 +1,5 @@
 import type { Frame } from "node-av";
-import { DeviceGraph } from "./device-graph.ts";
+import { MediaGraph } from "./media-graph.ts";
 import { accept, type ProbeBed, type Proof } from "./probe-bed.ts";
 import {
   type Clip,
@@ -82,7 +82,7 @@ class RunResult implements Disposable {
 /** Uploads outside the measured time. The canvas, if there is one, is the last input. */
 function runGraph(bed: ProbeBed, text: string, clips: readonly Clip[], canvas?: Frame): RunResult {
   using sample = uploadAll(bed, clips, canvas, 0);
-  using graph = new DeviceGraph(text, sample.items.map(inputOf), { device: bed.device?.context });
+  using graph = new MediaGraph(text, sample.items.map(inputOf), { device: bed.device?.context });
   const run = new SpeedRun();
   using newest = new Owned<Frame>();
   const drain = (): void => {

@@ -1,7 +1,7 @@
 import type { Frame, HardwareDeviceContext } from "node-av";
 import { AV_PICTURE_TYPE_NONE, AV_PIX_FMT_YUV420P, avGetPixFmtName } from "node-av";
 import { assert, DeviceError } from "../core/error.ts";
-import { DeviceGraph, type GraphInput } from "./device-graph.ts";
+import { MediaGraph, type PictureInput } from "./media-graph.ts";
 import { AbsentError } from "./probe-reason.ts";
 import type { GraphCanvas, GraphPlacement } from "./profile-template.ts";
 
@@ -49,7 +49,7 @@ export class Clip implements Disposable {
 
   constructor(variant = 0) {
     const look = VARIANTS[variant % VARIANTS.length];
-    using graph = new DeviceGraph(
+    using graph = new MediaGraph(
       `testsrc2=size=${SIZE}:rate=30,gblur=sigma=4,format=yuv420p,${look},${TAG}[out]`,
       [],
     );
@@ -76,7 +76,7 @@ export class Clip implements Disposable {
 }
 
 /** How a graph sees this frame; device frames bring their pool. Borrows. */
-export function inputOf(frame: Frame): GraphInput {
+export function inputOf(frame: Frame): PictureInput {
   const format = avGetPixFmtName(frame.format as Parameters<typeof avGetPixFmtName>[0]) ?? "none";
   const frames = frame.isHwFrame() ? (frame.hwFramesCtx ?? undefined) : undefined;
   return { widthPx: frame.width, heightPx: frame.height, format, frames };
@@ -84,14 +84,14 @@ export function inputOf(frame: Frame): GraphInput {
 
 /** Runs one set of pictures through a graph and gives the last picture that comes out; the caller owns it. */
 export function runOnce(text: string, frames: readonly Frame[], device?: HardwareDeviceContext): Frame {
-  using graph = new DeviceGraph(text, frames.map(inputOf), { device });
+  using graph = new MediaGraph(text, frames.map(inputOf), { device });
   graph.push(frames);
   graph.end();
   return pullOne(graph);
 }
 
 /** @throws {DeviceError} `ERR_DEVICE` if nothing came. */
-export function pullOne(graph: DeviceGraph): Frame {
+export function pullOne(graph: MediaGraph): Frame {
   const frame = graph.pull();
   if (frame === undefined) throw new DeviceError("the graph gave no picture");
   return frame;
@@ -149,7 +149,7 @@ export function referenceComposition(frames: readonly Frame[]): Frame {
 /** The empty canvas, in memory, BT.709 limited. The caller owns it. */
 export function emptyCanvas(): Frame {
   const { width, height, background } = PROBE_CANVAS;
-  using graph = new DeviceGraph(`color=c=0x${background}:s=${width}x${height}:r=30,${canvasColor}[out]`, []);
+  using graph = new MediaGraph(`color=c=0x${background}:s=${width}x${height}:r=30,${canvasColor}[out]`, []);
   const frame = pullOne(graph);
   assert(frame.format === AV_PIX_FMT_YUV420P, "the canvas is 4:2:0");
   return frame;

@@ -1,5 +1,5 @@
 import { AV_SAMPLE_FMT_FLTP, avGetSampleFmtName, type Frame, type Packet } from "node-av";
-import { DeviceGraph } from "./device-graph.ts";
+import { MediaGraph } from "./media-graph.ts";
 import type { Proof } from "./probe-bed.ts";
 import { findEncoder, ProbeDecoder, ProbeEncoder, Stream } from "./probe-codec.ts";
 import { AbsentError } from "./probe-reason.ts";
@@ -66,7 +66,7 @@ function decodeTone(name: string, stream: Stream): { readonly frames: Frame[]; r
 function tone(format: string, { sampleRate, channels }: Sound, frameSize: number): Frame[] {
   const sine = `sine=frequency=${TONE_HZ}:sample_rate=${sampleRate}:duration=${TONE_SECONDS}`;
   const text = `${sine},aformat=sample_fmts=${format}:channel_layouts=${channels}c,asetnsamples=n=${frameSize || 1024}[out]`;
-  using graph = new DeviceGraph(text, [], { sound: true });
+  using graph = new MediaGraph(text, [], { sound: true });
   const frames: Frame[] = [];
   for (let frame = graph.pull(); frame !== undefined; frame = graph.pull()) frames.push(frame);
   return frames;
@@ -96,7 +96,7 @@ function measure(frames: Frame[]): { readonly levelDb: number; readonly centreHz
     sampleFormat: avGetSampleFmtName(sample.format as Parameters<typeof avGetSampleFmtName>[0]) ?? "fltp",
   };
   const text = `[in0]atrim=start=${TONE_SECONDS / 2},aspectralstats=measure=centroid,astats=metadata=1:measure_perchannel=none:measure_overall=RMS_level[out]`;
-  using graph = new DeviceGraph(text, [input], { sound: true });
+  using graph = new MediaGraph(text, [input], { sound: true });
   let samples = 0;
   let last: Record<string, string> = {};
   const drain = (): void => {

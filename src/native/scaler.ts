@@ -91,7 +91,7 @@ export class Scaler implements Disposable {
       );
       if (crop.width === width && crop.height === height) return;
     }
-    const input = { widthPx: width, heightPx: height, pixelFormat: format, colorSpace, colorRange };
+    const input = { widthPx: width, heightPx: height, format, stream: { colorSpace, colorRange } };
     this.#graph = new VideoGraph(
       input,
       this.#direct === undefined ? chain(this.#job, frame) : cropChain(crop),

@@ -10,7 +10,7 @@ import {
   type HardwareFramesContext,
 } from "node-av";
 import { DeviceError } from "../core/error.ts";
-import { reason, succeed } from "./libav.ts";
+import { reason, succeed, type TimeBase } from "./libav.ts";
 
 /** Sound that one input of a graph carries. */
 export interface SoundInput {
@@ -21,22 +21,32 @@ export interface SoundInput {
 }
 
 /** Pictures that one input of a graph carries. */
-export interface GraphInput {
+export interface PictureInput {
   readonly widthPx: number;
   readonly heightPx: number;
-  /** FFmpeg's pixel format name; a device format such as `cuda` needs `frames`. */
-  readonly format: string;
+  /** FFmpeg's pixel format, by name or number; a device format such as `cuda` needs `frames`. */
+  readonly format: string | number;
   /** The pool that device frames come from. Borrowed. */
   readonly frames?: HardwareFramesContext | undefined;
+  /** Pictures of a stream, stamped in microseconds. Without it they are BT.709 limited, numbered, 30 a second. */
+  readonly stream?: StreamLook | undefined;
+}
+
+/** What a stream's pictures say of themselves, in FFmpeg's numbers. */
+export interface StreamLook {
+  readonly colorSpace: number;
+  readonly colorRange: number;
+  /** Of a pixel; square ones without it. */
+  readonly sampleAspectRatio?: { readonly num: number; readonly den: number };
 }
 
 /**
- * A filter graph of N picture inputs and one output that runs on a device, or on the CPU if none is given.
+ * A filter graph of N inputs and one output that runs on a device, or on the CPU if none is given.
  *
- * The text names its inputs `[in0]` ... `[inN-1]` (see `profile-template.ts`) and its output `[out]`. All pictures are
- * BT.709 limited at 30 Hz. Every call is synchronous: for child processes and tests, not for a process that ticks.
+ * The text names its inputs `[in0]` ... `[inN-1]` (see `profile-template.ts`) and its output `[out]`. Every call is
+ * synchronous: what takes long is for child processes and tests, not for a process that ticks.
  */
-export class DeviceGraph implements Disposable {
+export class MediaGraph implements Disposable {
   readonly #graph = new FilterGraph();
   readonly #sources: readonly FilterContext[];
   readonly #sink: FilterContext;
@@ -44,12 +54,18 @@ export class DeviceGraph implements Disposable {
   /** @throws {DeviceError} `ERR_DEVICE` with libav's reason if the graph cannot be built here. */
   constructor(
     text: string,
-    inputs: readonly (GraphInput | SoundInput)[],
-    options: { readonly device?: HardwareDeviceContext | undefined; readonly sound?: boolean } = {},
+    inputs: readonly (PictureInput | SoundInput)[],
+    options: {
+      readonly device?: HardwareDeviceContext | undefined;
+      readonly sound?: boolean;
+      /** Threads that filters may use; 0, the default, is one per core. */
+      readonly threads?: number;
+    } = {},
   ) {
     const sink = options.sound === true ? "abuffersink@out" : "buffersink@out";
     try {
       this.#graph.alloc();
+      this.#graph.nbThreads = options.threads ?? 0;
       this.#build(`${inputs.map(bufferText).join("")}${text};[out]${sink}`, inputs, options.device);
       this.#sources = inputs.map((input, index) => this.#find(bufferName(input, index)));
       this.#sink = this.#find(sink);
@@ -57,6 +73,11 @@ export class DeviceGraph implements Disposable {
       this.#graph.free();
       throw error;
     }
+  }
+
+  /** What stamps of {@link pull} count in. */
+  get timeBase(): TimeBase {
+    return this.#sink.buffersinkGetTimeBase();
   }
 
   /** Feeds one picture per input. Borrows the frames. */
@@ -91,7 +112,7 @@ export class DeviceGraph implements Disposable {
 
   #build(
     text: string,
-    inputs: readonly (GraphInput | SoundInput)[],
+    inputs: readonly (PictureInput | SoundInput)[],
     device: HardwareDeviceContext | undefined,
   ): void {
     const segment = this.#graph.segmentParse(text);
@@ -121,16 +142,22 @@ export class DeviceGraph implements Disposable {
   }
 }
 
-const bufferName = (input: GraphInput | SoundInput, index: number): string =>
+const bufferName = (input: PictureInput | SoundInput, index: number): string =>
   "sampleRate" in input ? `abuffer@in${index}` : `buffer@in${index}`;
 
-function bufferText(input: GraphInput | SoundInput, index: number): string {
+function bufferText(input: PictureInput | SoundInput, index: number): string {
   const name = bufferName(input, index);
   if ("sampleRate" in input) {
     const { sampleRate, sampleFormat, channels } = input;
     return `${name}=sample_rate=${sampleRate}:sample_fmt=${sampleFormat}:time_base=1/${sampleRate}:channel_layout=${channels}c[in${index}];`;
   }
   const size = `video_size=${input.widthPx}x${input.heightPx}:pix_fmt=${input.format}`;
-  const rest = "time_base=1/30:frame_rate=30:pixel_aspect=1/1:colorspace=bt709:range=tv";
-  return `${name}=${size}:${rest}[in${index}];`;
+  return `${name}=${size}:${lookText(input.stream)}[in${index}];`;
+}
+
+function lookText(stream: StreamLook | undefined): string {
+  if (stream === undefined) return "time_base=1/30:frame_rate=30:pixel_aspect=1/1:colorspace=bt709:range=tv";
+  const { colorSpace, colorRange, sampleAspectRatio: { num, den } = { num: 1, den: 1 } } = stream;
+  const aspect = `${Math.max(0, num)}/${Math.max(1, den)}`;
+  return `time_base=1/1000000:pixel_aspect=${aspect}:colorspace=${colorSpace}:range=${colorRange}`;
 }

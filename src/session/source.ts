@@ -22,8 +22,8 @@ import type { Pulse } from "./pulse.ts";
 import type { SourceOpener } from "./source-opener.ts";
 
 /**
- * Files and paced pulls are read this far ahead of what is shown: enough to ride out a busy moment, little enough that
- * decoded pictures do not fill memory. The virtual clock waits for its inputs and needs no reserve.
+ * Files and paced pulls are read this far ahead: enough for a busy moment, little enough that decoded pictures do not
+ * fill memory. The virtual clock waits for its inputs and needs no reserve.
  */
 const LOOKAHEAD: Micros = ms(300);
 const VIRTUAL_LOOKAHEAD: Micros = ms(100);
@@ -315,36 +315,32 @@ export class Source {
     if (this.#context.opener.kindOf(this.#spec) === "live") return;
     // What was just delivered may be all that the virtual clock waits for, and we wait for the clock.
     this.#context.pulse.beat();
-    const ahead = this.#context.virtual
-      ? Math.max(VIRTUAL_LOOKAHEAD, this.#context.longestPeriodUs())
-      : LOOKAHEAD;
+    const { virtual, clock, longestPeriodUs } = this.#context;
+    const ahead = virtual ? Math.max(VIRTUAL_LOOKAHEAD, longestPeriodUs()) : LOOKAHEAD;
     const due = us(this.#untilUs() + this.timeline.shiftUs - ahead);
-    if (due > this.#context.clock.now()) await this.#context.clock.sleepUntil(due, this.#stop.signal);
+    if (due > clock.now()) await clock.sleepUntil(due, this.#stop.signal);
   }
 
   /** Source time up to which all its streams were delivered. */
   #untilUs(): number {
-    const audio =
-      this.#audioInfo === undefined && !this.#isRaw() ? Number.POSITIVE_INFINITY : this.#audioDeliveredUs;
-    const hasVideo = this.picture.info !== undefined || this.#isRaw();
+    const isRaw = this.#spec.kind === "test";
+    const hasAudio = this.#audioInfo !== undefined || isRaw;
+    const audio = hasAudio ? this.#audioDeliveredUs : Number.POSITIVE_INFINITY;
+    const hasVideo = this.picture.info !== undefined || isRaw;
     const video = hasVideo ? this.picture.deliveredUs : Number.POSITIVE_INFINITY;
     const until = Math.min(audio, video);
     if (until === Number.POSITIVE_INFINITY) return this.#readUs;
     return Math.max(until, this.#readUs - SIBLING_LAG_US);
   }
 
-  #isRaw(): boolean {
-    return this.#spec.kind === "test";
-  }
-
   async #finish(): Promise<void> {
     for (const block of this.#audio?.flush() ?? []) this.#heard(block, block.ptsUs);
     const lastVideo = await this.picture.flush();
-    const end = Math.max(this.#audioDeliveredUs, lastVideo, 0);
+    const endUs = Math.max(this.#audioDeliveredUs, lastVideo, 0) + this.timeline.shiftUs;
     this.#audioDeliveredUs = Number.POSITIVE_INFINITY;
     this.#readUs = Number.POSITIVE_INFINITY;
-    // Rounded stamps make sound outlast its picture by a microsecond: that is not another picture.
-    if (this.isFinite) this.#endUs = Math.floor((end + this.timeline.shiftUs) / 1000) * 1000;
+    // By rounding, sound may outlast its picture by a microsecond: that is not another picture.
+    if (this.isFinite) this.#endUs = Math.floor(endUs / 1000) * 1000;
     this.#context.pulse.beat();
   }
 

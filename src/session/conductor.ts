@@ -23,7 +23,6 @@ export class Conductor {
   readonly #stop = new AbortController();
   readonly #running = new Map<View, Promise<void>>();
   readonly #failures = new Map<string, ErrorInfo>();
-  readonly #stopped = Promise.withResolvers<void>();
   #nextTick: number;
   #endUs = Number.POSITIVE_INFINITY;
   #isRunning = false;
@@ -54,7 +53,6 @@ export class Conductor {
   stop(): void {
     this.#stop.abort();
     this.#mix.pulse.beat();
-    this.#stopped.resolve();
   }
 
   /** An output of the state that could not be opened. */
@@ -76,7 +74,7 @@ export class Conductor {
     this.#running.delete(view);
   }
 
-  /** Runs to the end. Never rejects. */
+  /** Runs to the end; afterwards nothing ticks any more. Never rejects. */
   async run(): Promise<void> {
     try {
       await this.#prime();
@@ -86,6 +84,8 @@ export class Conductor {
     } catch (error) {
       if (!this.#stop.signal.aborted) this.#mix.emit({ type: "mix.failed", error: errorInfo(error) });
     }
+    this.#stop.abort();
+    await Promise.all(this.#running.values());
   }
 
   async #prime(): Promise<void> {
@@ -133,15 +133,17 @@ export class Conductor {
       this.#followSources(clock.now());
       this.#mix.audioTick(this.#nextTick);
       this.#nextTick += 1;
+      // Catching up must not keep everybody else from the thread.
+      if (clock.now() - due > TICK_US) await turn();
     }
   }
 
   async #runVirtual(): Promise<void> {
     const { clock } = this.#mix;
     if (!(clock instanceof VirtualClock)) throw new InternalError("the virtual clock is not virtual");
-    for (let turn = 0; !this.#stop.signal.aborted; turn++) {
+    for (let round = 0; !this.#stop.signal.aborted; round++) {
       // Native memory is given back when the event loop turns, which microtasks alone never let it.
-      if (turn % TICKS_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (round % TICKS_PER_TURN === 0) await turn();
       const view = this.#earliestView();
       const soundAt = us(this.#nextTick * TICK_US);
       const isVideo = view !== undefined && view.nextUs <= soundAt;
@@ -160,7 +162,7 @@ export class Conductor {
       this.#followSources(at);
       view.prepare();
       await this.#mix.updateVisibility();
-      if (this.#isReady(at + half)) break;
+      if (this.#isReady(at + half) || this.#stop.signal.aborted) break;
     }
     if (at >= this.#endUs || this.#stop.signal.aborted) return;
     await view.tick(0);
@@ -205,7 +207,6 @@ export class Conductor {
       const lastUs = Math.max(...ending.map((source) => source.endUs ?? nowUs));
       // Live, the end of an input may be learned after its time: what was composed meanwhile counts.
       this.#endUs = Math.min(this.#endUs, this.#mix.virtual ? lastUs : Math.max(lastUs, nowUs));
-      if (this.#endUs <= nowUs) this.#stopped.resolve();
     }
   }
 
@@ -214,4 +215,6 @@ export class Conductor {
   }
 }
 
+/** Settles when the event loop has come round. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const pauseMs = (delayMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, delayMs));

@@ -149,6 +149,7 @@ export class Mix {
   removeSource(id: string): void {
     const source = this.#source(id);
     this.sources.delete(id);
+    this.#onAir.delete(id);
     this.emit({ type: "source.removed", source: id });
     void source.close();
     this.pulse.beat();
@@ -197,6 +198,16 @@ export class Mix {
   /** @throws {DeviceError} `ERR_DEVICE`, {NotSupportedError} `ERR_NOT_SUPPORTED`, {InvalidArgumentError}: nothing is added. */
   addOutput(spec: Identified<OutputSpec>, mayGoOn = false): { readonly sdp?: string } {
     if (this.outputs.has(spec.id)) throw new ExistsError(`output ${spec.id} exists`);
+    try {
+      return this.#openOutput(spec, mayGoOn);
+    } catch (error) {
+      void this.pool.sweep();
+      this.#retireSolo(spec);
+      throw error;
+    }
+  }
+
+  #openOutput(spec: Identified<OutputSpec>, mayGoOn: boolean): { readonly sdp?: string } {
     const view = this.#viewFor(spec);
     const video = view === undefined ? undefined : this.pool.video(view, spec.video);
     const audio = spec.audio.codec === "none" ? undefined : this.pool.audio(spec);
@@ -229,14 +240,22 @@ export class Mix {
     return egress.sdp === undefined ? {} : { sdp: egress.sdp() };
   }
 
-  /** Settles when the new encoders have taken over, with no picture missing or twice. */
+  /** Settles when the new encoders have taken over, with no picture missing or twice. If it rejects nothing has changed. */
   async updateOutput(id: string, update: OutputUpdate): Promise<void> {
     const output = this.#output(id);
     const spec = updatedOutput(output.spec, update);
-    if (update.segmentS !== undefined) output.recording?.setSegment(update.segmentS ?? undefined);
-    if (update.audio !== undefined) this.pool.reconnectAudio(spec, output);
     const view = this.#viewFor(spec);
-    if (update.video !== undefined && view !== undefined) await this.pool.moveVideo(view, spec.video, output);
+    try {
+      if (update.audio !== undefined) this.pool.audio(spec);
+      if (update.video !== undefined && view !== undefined)
+        await this.pool.moveVideo(view, spec.video, output);
+    } catch (error) {
+      void this.pool.sweep();
+      throw error;
+    }
+    if (this.outputs.get(id) !== output) return;
+    if (update.audio !== undefined) this.pool.reconnectAudio(spec, output);
+    if (update.segmentS !== undefined) output.recording?.setSegment(update.segmentS ?? undefined);
     output.spec = spec;
   }
 
@@ -245,8 +264,13 @@ export class Mix {
     this.outputs.delete(id);
     await this.pool.release(output);
     await output.close();
-    const solo = this.views.get(soloView.idOf(output.spec));
-    if (solo !== undefined && solo.encodes.size === 0) await this.removeView(solo.id);
+    this.#retireSolo(output.spec);
+  }
+
+  /** The view of an output's own goes with the last output that it is for. */
+  #retireSolo(spec: Identified<OutputSpec>): void {
+    const solo = this.views.get(soloView.idOf(spec));
+    if (solo !== undefined && solo.encodes.size === 0) void this.removeView(solo.id);
   }
 
   output(id: string): Output {
@@ -326,10 +350,12 @@ export class Mix {
     await Promise.all(jobs);
   }
 
+  /** Outputs do not wait for inputs that take long to let go. */
   async #close(): Promise<MixSummary> {
-    await Promise.all([...this.sources.values()].map((source) => source.close()));
+    const sources = [...this.sources.values()].map((source) => source.close());
     await this.pool.finish(this.clock.now());
     await Promise.all([...this.outputs.values()].map((output) => output.close()));
+    await Promise.all(sources);
     const summary = mixSummary(this, this.#conductor);
     for (const view of this.views.values()) view.close();
     this.#tiles[Symbol.dispose]();

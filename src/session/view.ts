@@ -150,16 +150,13 @@ export class View {
     for (const id of before) if (!now.has(id)) this.#context.sources.get(id)?.picture.queue.forget(this.id);
   }
 
-  /** Composes the next frame, on time. */
+  /** Composes the next frame, on time. Never rejects: a picture that cannot be drawn costs itself, the last stays on air. */
   async tick(lateUs: number): Promise<void> {
     const frame = this.#nextFrame;
     const at = frameTime(frame, this.rate);
     const tooLate = lateUs > period(this.rate) || [...this.encodes].some((encode) => encode.isSlow);
     if (lateUs > period(this.rate) / 2) this.#late += 1;
-    let arrivalUs: Micros | undefined;
-    if (!this.isWatched) this.#rest();
-    else if (tooLate && this.#mayRepeat()) this.#repeat(at);
-    else arrivalUs = await this.#composeOrRepeat(at);
+    const arrivalUs = await this.#draw(at, tooLate);
     this.#lastArrivalUs = arrivalUs ?? this.#lastArrivalUs;
     this.#nextFrame = frame + 1;
     this.#ticks += 1;
@@ -223,15 +220,17 @@ export class View {
     };
   }
 
-  /** A picture that cannot be drawn costs itself: the last one stays on air. */
-  async #composeOrRepeat(at: Micros): Promise<Micros | undefined> {
+  /** Brings the last picture up to date, or leaves it. Returns when the newest picture in it arrived, if that is news. */
+  async #draw(at: Micros, tooLate: boolean): Promise<Micros | undefined> {
     try {
-      return await this.#compose(at);
+      if (!this.isWatched) this.#rest();
+      else if (tooLate && this.#mayRepeat()) this.#repeat(at);
+      else return await this.#compose(at);
     } catch (error) {
       this.#context.log.error({ err: error, view: this.id }, "a picture could not be composed");
       this.#repeated += 1;
-      return undefined;
     }
+    return undefined;
   }
 
   /** Returns when the newest picture in it arrived, if that is news. */

@@ -88,7 +88,7 @@ requirePeer("ffmpeg")("layouts, joins, leaves and mutes cost no picture", () => 
     for (const output of ["a", "b"]) await node.call("output.remove", { mix: "m", output });
     const after = await node.stats("m");
     for (const path of ["a.mp4", "b.mkv"]) {
-      const frames = await framesOf(node.recording(path), places.rects);
+      const frames = await framesOf(node.recording(path), places.rects, after);
       expect(frames.unreadable).toBe(0);
       expect(frames.pictures).toBeGreaterThan(150);
       expectEveryPicture(frames, confessed(before, after));

@@ -147,13 +147,6 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     expect(gone.length).toBeGreaterThan(15);
 
     const { samples } = await decodePcm(file);
-    if (process.env.SERVE_PICTURES)
-      console.log(
-        JSON.stringify([manifest.parts, quieter, silent, hidden, shown]),
-        Array.from({ length: samples.length / 4800 }, (_, n) =>
-          Math.round(levelDb(samples.subarray(n * 4800, n * 4800 + 4800))),
-        ).join(" "),
-      );
     const level = (fromUs: number, toUs: number): number => {
       const [from, to] = [inFile(manifest, fromUs) + 0.25, inFile(manifest, toUs) - 0.05];
       return usualLevelDb(samples.subarray(Math.round(from * 48_000), Math.round(to * 48_000)));

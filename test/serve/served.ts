@@ -177,14 +177,17 @@ export class Served implements AsyncDisposable {
 
   /** Waits until a recording or push has sent so many pictures. */
   async sent(mix: string, output: string, frames: number, withinMs = 30_000): Promise<OutputStatus> {
-    return await until(
-      `${frames} pictures in ${output}`,
-      async () => {
-        const status = await this.outputStats(mix, output);
-        return status.frames >= frames ? status : undefined;
-      },
-      withinMs,
-    );
+    let last: MixStats | undefined;
+    const enough = async (): Promise<OutputStatus | undefined> => {
+      last = await this.stats(mix);
+      return last.outputs.find((one) => one.id === output && one.frames >= frames);
+    };
+    try {
+      return await until(`${frames} pictures in ${output}`, enough, withinMs);
+    } catch (cause) {
+      const log = this.program.stderr.slice(-2000);
+      throw new Error(`not ${frames} pictures in ${output}: ${JSON.stringify(last)} log: ${log}`, { cause });
+    }
   }
 
   /** A recording's file. */

@@ -74,7 +74,7 @@ requirePeer("ffmpeg", "nginx-rtmp")("a worker that dies in the middle of everyth
       expect(commandOf(pid)).toBe("");
       await node.happened("m", "source.online", "cam", { nth: 2 });
       for (const output of ["push", "own"]) await node.happened("m", "output.live", output, { nth: 2 });
-      await node.sent("m", "rec", 45);
+      for (const output of ["rec", "push", "own"]) await node.sent("m", output, 45);
       expect(publisher.hasExited).toBe(false);
       expect((await node.mix("m")).atUs).toBeGreaterThan(atUs);
       expect(await node.workerWriting("calm.mkv")).toBe(calmPid);
@@ -99,7 +99,7 @@ requirePeer("ffmpeg", "nginx-rtmp")("a worker that dies in the middle of everyth
         for (const list of stamps) expect(list.length).toBeGreaterThan(20);
         expect(backward(stamps.flat()), kind).toEqual([]);
       }
-      const calm = await framesOf(node.recording("calm.mkv"), [WHOLE]);
+      const calm = await framesOf(node.recording("calm.mkv"), [WHOLE], calmAfter);
       expectEveryPicture(calm, confessed(undefined, calmAfter));
       expect(node.eventsOf("calm", "mix.restarted")).toEqual([]);
       expect(node.eventsOf("m", "source.quarantined")).toEqual([]);

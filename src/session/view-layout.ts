@@ -17,6 +17,8 @@ export interface LayoutContext {
 interface Pending {
   readonly state: ViewState;
   readonly frame: number;
+  /** The frame that was asked for has passed. */
+  readonly late: boolean;
   readonly receipt: PromiseWithResolvers<LayoutReceipt>;
 }
 
@@ -56,12 +58,18 @@ export class ViewLayout {
   /** Takes over what may change beside the layout. */
   update({ slate }: ViewState): void {
     this.#state = { ...this.#state, slate };
+    this.#pending = this.#pending.map((one) => ({ ...one, state: { ...one.state, slate } }));
   }
 
-  /** Puts a layout on air at `frame`; settles when it is. */
-  set(state: ViewState, frame: number): Promise<LayoutReceipt> {
+  /**
+   * Puts a layout on air, and settles when it is: at the next frame, or at `wanted` if that is yet to come.
+   *
+   * @param next the first frame that is not composed yet.
+   */
+  set(state: ViewState, next: number, wanted: number = next): Promise<LayoutReceipt> {
     const receipt = Promise.withResolvers<LayoutReceipt>();
-    this.#pending.push({ state, frame, receipt });
+    this.#pending.push({ state, frame: Math.max(next, wanted), late: wanted < next, receipt });
+    this.#pending.sort((a, b) => a.frame - b.frame);
     return receipt.promise;
   }
 
@@ -89,10 +97,10 @@ export class ViewLayout {
     for (const { receipt } of this.#pending) receipt.resolve(this.current(frame));
   }
 
-  #apply({ state, frame: wanted, receipt }: Pending, frame: number): void {
+  #apply({ state, late, receipt }: Pending, frame: number): void {
     this.#state = state;
     this.#arrange();
-    const applied = this.#receipt(state.revision, frame, this.#placements, wanted < frame);
+    const applied = this.#receipt(state.revision, frame, this.#placements, late);
     receipt.resolve(applied);
     const { placements, revision, appliedPtsUs } = applied;
     this.#context.emit({ type: "layout.applied", view: state.id, revision, appliedPtsUs, frame, placements });

@@ -123,8 +123,8 @@ export class View {
 
   /** Applies a layout at the first frame not before `atUs`, or at the next. Settles when it is on air. */
   setLayout(state: ViewState, atUs: Micros | undefined): Promise<LayoutReceipt> {
-    const wanted = atUs === undefined ? 0 : frameIndexAt(us(atUs - 1), this.rate) + 1;
-    return this.#layout.set(state, Math.max(this.#nextFrame, wanted));
+    const wanted = atUs === undefined ? undefined : frameIndexAt(us(atUs - 1), this.rate) + 1;
+    return this.#layout.set(state, this.#nextFrame, wanted);
   }
 
   /** Takes over what may change beside the layout. */

@@ -10,7 +10,7 @@ import {
   SWS_AREA,
   SWS_BICUBIC,
 } from "node-av";
-import { DeviceError } from "../core/error.ts";
+import { assert, DeviceError } from "../core/error.ts";
 import type { Orientation } from "../media/stream-info.ts";
 import { Picture } from "./picture.ts";
 import { VideoGraph } from "./video-graph.ts";
@@ -43,6 +43,8 @@ export class Scaler implements Disposable {
   #key = "";
   #direct: SoftwareScaleContext | undefined;
   #graph: VideoGraph | undefined;
+  /** Why frames like the last cannot be scaled; asking again for each would be slow and no different. */
+  #refusal: unknown;
 
   constructor(job: ScaleJob) {
     this.#job = job;
@@ -70,12 +72,26 @@ export class Scaler implements Disposable {
     this.#graph = undefined;
   }
 
+  /** Makes ready for frames like this one. */
   #configure(frame: Frame): void {
     const { width, height, format, colorSpace, colorRange } = frame;
     const key = `${width}x${height}:${format}:${colorSpace}:${colorRange}`;
-    if (key === this.#key) return;
-    this[Symbol.dispose]();
-    this.#key = key;
+    if (key !== this.#key) {
+      this[Symbol.dispose]();
+      this.#key = key;
+      this.#refusal = undefined;
+      try {
+        this.#build(frame);
+      } catch (error) {
+        this[Symbol.dispose]();
+        this.#refusal = error;
+      }
+    }
+    if (this.#refusal !== undefined) throw this.#refusal;
+  }
+
+  #build(frame: Frame): void {
+    const { width, height, format, colorSpace, colorRange } = frame;
     const { crop, orientation, widthPx, heightPx } = this.#job;
     const upright = orientation.rotate === 0 && !orientation.mirror;
     if (upright && format === AV_PIX_FMT_YUV420P && isCanvasColor(frame)) {
@@ -107,10 +123,10 @@ export class Scaler implements Disposable {
   }
 
   #throughGraph(frame: Frame, target: Picture): void {
-    const out = this.#graph?.run(frame);
-    if (out === undefined) return;
-    using picture = Picture.adopt(out);
-    target.raw.copy(picture.raw);
+    assert(this.#graph !== undefined, "a scaler is configured");
+    using picture = Picture.adopt(this.#graph.run(frame));
+    const code = target.raw.copy(picture.raw);
+    if (code < 0) throw new DeviceError(`copying a picture failed with ${code}`);
   }
 }
 

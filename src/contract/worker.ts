@@ -67,6 +67,8 @@ export interface WorkerMethods {
   "mix.open": { params: { state: MixState; settings: WorkerSettings }; result: null };
   /** Ends the mix: outputs are finished and closed. */
   "mix.close": { params: { mix: string }; result: null };
+  /** Changes how sound is mixed, from the next tick on. */
+  "mix.update": { params: { mix: string; audio: MixState["audio"] }; result: null };
   "mix.stats": { params: { mix: string }; result: MixStats };
   "source.add": { params: { mix: string; source: Identified<SourceSpec> }; result: null };
   "source.update": { params: { mix: string; id: string; update: SourceUpdate }; result: null };

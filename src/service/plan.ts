@@ -20,6 +20,7 @@ export function plan(from: MixState, to: MixState): Step[] {
   const replaced = new Set([...views.removed, ...sources.removed].map(({ id }) => id));
   const outputs = compare(from.outputs, to.outputs, (a, b) => outputLives(a, b, replaced));
   return [
+    ...(same(from.audio, to.audio) ? [] : [step("mix.update", { mix, audio: to.audio })]),
     ...outputs.removed.map(({ id }) => step("output.remove", { mix, id })),
     ...views.removed.map(({ id }) => step("view.remove", { mix, id })),
     ...sources.removed.map(({ id }) => step("source.remove", { mix, id })),

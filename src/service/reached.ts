@@ -5,6 +5,7 @@ type Lists = Pick<MixState, "views" | "sources" | "outputs">;
 
 /** The state of a mix that was at `from`, is on its way to `to`, and has done `step`. */
 export function reached(from: MixState, to: MixState, step: Step): MixState {
+  if (step.method === "mix.update") return { ...from, audio: to.audio };
   const list = LIST[step.method.split(".")[0] ?? ""];
   const id = idOf(step);
   if (list === undefined || id === undefined) return from;

@@ -11,6 +11,7 @@ import { openRtmpPush } from "../egress/rtmp.ts";
 import { openRtp } from "../egress/rtp.ts";
 import type { Clock } from "../media/clock.ts";
 import { checkedResolve } from "../transport/resolve-host.ts";
+import type { AudioEncode, VideoEncode } from "./encodes.ts";
 
 /** What an output of a mix is opened with. */
 export interface EgressContext {
@@ -69,6 +70,18 @@ export function openEgress(
     default:
       throw new NotSupportedError(`outputs of kind ${spec.kind} are not supported yet`);
   }
+}
+
+/** What an output gets of its encoders, as its way out must know it. */
+export function streamsOf(video: VideoEncode | undefined, audio: AudioEncode | undefined): EgressStreams {
+  const { bitrateBps = 0, rate } = video?.encoder.settings ?? {};
+  const heard = audio?.encoder;
+  return {
+    ...(video === undefined || rate === undefined
+      ? {}
+      : { video: { ...video.encoder.info, frameRate: rate, bitrateBps } }),
+    ...(heard === undefined ? {} : { audio: { ...heard.info, bitrateBps: heard.settings.bitrateBps } }),
+  };
 }
 
 /** @throws {StorageError} `ERR_STORAGE` if its folder cannot be made. */

@@ -11,18 +11,17 @@ import type {
   ViewState,
   WorkerSettings,
 } from "../contract/worker.ts";
-import { ExistsError, InvalidArgumentError, NotFoundError } from "../core/error.ts";
+import { ExistsError, NotFoundError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import { period } from "../core/rational.ts";
 import { type Micros, us } from "../core/time.ts";
-import type { EgressStreams } from "../egress/egress.ts";
 import { type Clock, LiveClock, VirtualClock, wallTimeMs } from "../media/clock.ts";
 import { AudioMixer, TICK_US } from "../mixer/audio/audio-mixer.ts";
 import { TileCache } from "../mixer/video/tile.ts";
 import { encodeStill } from "../native/image.ts";
 import { Conductor } from "./conductor.ts";
 import type { DecodingSlots } from "./decoding-slot.ts";
-import { openEgress } from "./egress-opener.ts";
+import { openEgress, streamsOf } from "./egress-opener.ts";
 import { EncodePool } from "./encode-pool.ts";
 import { MixMeters } from "./mix-meters.ts";
 import { mixStats, mixSummary } from "./mix-report.ts";
@@ -32,6 +31,7 @@ import { soloView } from "./solo-view.ts";
 import { Source } from "./source.ts";
 import { type Publishers, SourceOpener } from "./source-opener.ts";
 import { Stills } from "./stills.ts";
+import { updatedOutput } from "./updated-output.ts";
 import { View } from "./view.ts";
 
 const TICKS_PER_SECOND = 50;
@@ -211,22 +211,8 @@ export class Mix {
     const view = this.#viewFor(spec);
     const video = view === undefined ? undefined : this.pool.video(view, spec.video);
     const audio = spec.audio.codec === "none" ? undefined : this.pool.audio(spec);
-    const streams: EgressStreams = {
-      ...(video === undefined
-        ? {}
-        : {
-            video: {
-              ...video.encoder.info,
-              frameRate: video.encoder.settings.rate,
-              bitrateBps: video.encoder.settings.bitrateBps,
-            },
-          }),
-      ...(audio === undefined
-        ? {}
-        : { audio: { ...audio.encoder.info, bitrateBps: audio.encoder.settings.bitrateBps } }),
-    };
     const { clock, settings, id: mix } = this;
-    const egress = openEgress(spec, streams, {
+    const egress = openEgress(spec, streamsOf(video, audio), {
       mix,
       clock,
       settings,
@@ -400,18 +386,4 @@ export class Mix {
     if (output === undefined) throw new NotFoundError(`no output ${id} in mix ${this.id}`);
     return output;
   }
-}
-
-/** @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` for what only other kinds have. */
-function updatedOutput(spec: Identified<OutputSpec>, update: OutputUpdate): Identified<OutputSpec> {
-  const { without, matrix } = update.audio ?? {};
-  const audio = {
-    ...spec.audio,
-    ...(without === undefined ? {} : { without: without ?? undefined }),
-    ...(matrix === undefined ? {} : { matrix }),
-  };
-  const next = { ...spec, audio, video: { ...spec.video, ...update.video } };
-  if (update.segmentS === undefined) return next;
-  if (next.kind !== "file") throw new InvalidArgumentError("/segmentS", "is for recordings only");
-  return { ...next, segmentS: update.segmentS ?? undefined };
 }

@@ -112,6 +112,7 @@ export class Worker {
     return {
       "mix.open": (params) => this.#open(params),
       "mix.close": (params) => this.#end(mix(params)),
+      "mix.update": (params) => done(mix(params).mixer.configure(params.audio)),
       "mix.stats": (params) => ({ ...mix(params).stats(), process: this.#process() }),
       "source.add": (params) => done(mix(params).addSource(params.source)),
       "source.update": (params) => done(mix(params).updateSource(params.id, params.update)),

@@ -15,13 +15,17 @@ import type { MixMeters } from "./mix-meters.ts";
 
 /** Who gets an encoder's packets. Never waits, never throws. */
 export interface PacketTaker {
+  /** Every picture counts, as in a file: for others a slow encoder leaves pictures out. */
+  readonly keepsAll?: boolean;
   take(packet: Packet): void;
   /** The encoder broke: nothing more will come. */
   lost(error: ErrorInfo): void;
 }
 
-/** Pictures an encoder may be behind before a view repeats (files) or it skips numbers (live sinks). */
+/** How far an encoder may be behind before its view repeats pictures (files) or it leaves numbers out (live sinks). */
 const MAX_BEHIND_US = 500_000;
+/** Nor does it hold more for a file: pictures are memory. */
+const MAX_HELD_US = 10e6;
 
 /** What encoders need of their mix. */
 export interface EncodeContext {
@@ -50,6 +54,11 @@ export class VideoEncode {
   #wantsKey = false;
   #behind = 0;
   #pending = 0;
+  /** Mix times of the newest picture handed in and the newest begun. */
+  #offeredUs = us(0);
+  #begunUs = us(0);
+  /** The last picture handed in was left out: what follows does not fill its place. */
+  #leftOut = false;
   #skipped = 0;
   #frames = 0;
   #broken = false;
@@ -84,9 +93,18 @@ export class VideoEncode {
     return this.#pending === 0;
   }
 
-  /** True while it falls so far behind that its view should make its work easier. */
+  /** True while it falls so far behind that its view should make its work easier: it must not leave anything out. */
   get isSlow(): boolean {
-    return frameTime(this.#behind, this.#settings.rate) > MAX_BEHIND_US;
+    return this.#behindUs > MAX_BEHIND_US && this.#keepsAll;
+  }
+
+  get #behindUs(): number {
+    return this.#pending === 0 ? 0 : this.#offeredUs - this.#begunUs;
+  }
+
+  get #keepsAll(): boolean {
+    for (const { keepsAll } of this.users) if (keepsAll === true) return true;
+    return this.#context.sync;
   }
 
   add(user: PacketTaker): void {
@@ -95,7 +113,7 @@ export class VideoEncode {
   }
 
   /**
-   * Takes the picture of mix time `at`; disposes it. Settles when it is encoded.
+   * Takes the picture of mix time `at`; disposes it. Settles when it is encoded, or left out because too many wait.
    *
    * @param arrivalUs when the newest source picture in it arrived, if it has a new one.
    */
@@ -104,18 +122,34 @@ export class VideoEncode {
       picture[Symbol.dispose]();
       return this.#closing;
     }
+    if (this.#pending === 0) this.#begunUs = at;
+    this.#offeredUs = at;
+    if (this.#behindUs > (this.#keepsAll ? MAX_HELD_US : MAX_BEHIND_US)) {
+      picture[Symbol.dispose]();
+      this.#leftOut = true;
+      return this.#turn;
+    }
+    const follows = !this.#leftOut;
+    this.#leftOut = false;
     this.#behind += 1;
     this.#pending += 1;
-    this.#turn = this.#turn.then(() => this.#take(picture, at, arrivalUs));
+    this.#turn = this.#turn.then(() => this.#take(picture, { at, arrivalUs, follows }));
     return this.#turn;
   }
 
-  async #take(picture: Picture, at: Micros, arrivalUs: Micros | undefined): Promise<void> {
+  async #take(
+    picture: Picture,
+    { at, arrivalUs, follows }: { at: Micros; arrivalUs: Micros | undefined; follows: boolean },
+  ): Promise<void> {
     using owned = picture;
     this.#behind -= 1;
+    this.#begunUs = at;
     const due = frameIndexAt(at, this.#settings.rate);
-    this.#nextIndex ??= due;
-    for (; this.#nextIndex <= due && !this.#broken; this.#nextIndex++)
+    const next = this.#nextIndex ?? due;
+    const isGap = frameTime(due - next, this.#settings.rate) > MAX_BEHIND_US && !this.#keepsAll;
+    const first = follows && !isGap ? next : Math.max(next, due);
+    this.#skipped += first - next;
+    for (this.#nextIndex = first; this.#nextIndex <= due && !this.#broken; this.#nextIndex++)
       await this.#encode(owned, this.#nextIndex);
     if (arrivalUs !== undefined)
       this.#context.meters.addedLatency.observe((this.#context.clock.now() - arrivalUs) / 1e6);

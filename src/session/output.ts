@@ -51,6 +51,11 @@ export class Output implements PacketTaker {
     return this.#state === "failed" || this.#state === "ended";
   }
 
+  /** Files never lose a picture to a slow encoder. */
+  get keepsAll(): boolean {
+    return this.spec.kind === "file";
+  }
+
   take(packet: Packet): void {
     if (this.isOver) return;
     const meter = packet.kind === "video" ? this.#video : this.#audio;

@@ -12,6 +12,8 @@ import type { Source } from "./source.ts";
 /** Behind cards and avatars. */
 const CARD_COLOR = "#1f2937";
 const MAX_READY = 256;
+/** What could not be drawn is tried again after so long. */
+const TRY_AGAIN_MS = 1000;
 
 /** A picture that does not move: a card, an avatar, a slate, a background. */
 export interface Still {
@@ -52,6 +54,8 @@ export class Stills implements Disposable {
   readonly #assetDir: string;
   readonly #ready = new Map<string, Picture>();
   readonly #making = new Map<string, Promise<void>>();
+  #isClosed = false;
+  readonly #failed = new Set<string>();
 
   /** @param assetDir holds a file, or a link to one, for each asset's name. */
   constructor(assetDir: string) {
@@ -60,7 +64,7 @@ export class Stills implements Disposable {
 
   /** Renders a still, unless that is done. Never rejects: what cannot be drawn is its colour. */
   async prepare(still: Still): Promise<void> {
-    if (this.#ready.has(still.key)) return;
+    if (this.#ready.has(still.key) || this.#failed.has(still.key)) return;
     const making = this.#making.get(still.key) ?? this.#make(still);
     this.#making.set(still.key, making);
     await making;
@@ -69,15 +73,16 @@ export class Stills implements Disposable {
   /** A layer with the still, or with its colour until it is rendered. */
   layer(still: Still): Layer {
     const { key, rect, color } = still;
-    const ready = this.#ready.get(key);
+    const ready = this.#use(key);
     if (ready !== undefined) return { kind: "card", key, picture: ready, rect };
     if (still.asset !== undefined || still.svg !== undefined) void this.prepare(still);
     const plain = `${color}|${rect.width}x${rect.height}`;
-    const picture = this.#ready.get(plain) ?? this.#keep(plain, solid(still));
+    const picture = this.#use(plain) ?? this.#keep(plain, solid(still));
     return { kind: "card", key: plain, picture, rect };
   }
 
   [Symbol.dispose](): void {
+    this.#isClosed = true;
     for (const picture of this.#ready.values()) picture[Symbol.dispose]();
     this.#ready.clear();
   }
@@ -88,7 +93,9 @@ export class Stills implements Disposable {
       const image = still.svg ?? (await this.#read(still.asset));
       this.#keep(still.key, await renderImage(image, size, { fit: "cover", background: still.color }));
     } catch {
-      this.#keep(still.key, solid(still));
+      // An asset may be put after it was named: its colour stands in for it, and not for ever.
+      this.#failed.add(still.key);
+      setTimeout(() => this.#failed.delete(still.key), TRY_AGAIN_MS).unref();
     } finally {
       this.#making.delete(still.key);
     }
@@ -99,7 +106,17 @@ export class Stills implements Disposable {
     return readFile(join(this.#assetDir, asset));
   }
 
+  /** What is in use is the last to be forgotten. */
+  #use(key: string): Picture | undefined {
+    const picture = this.#ready.get(key);
+    if (picture === undefined) return undefined;
+    this.#ready.delete(key);
+    this.#ready.set(key, picture);
+    return picture;
+  }
+
   #keep(key: string, picture: Picture): Picture {
+    if (this.#isClosed) return picture;
     // Not disposed: a compositor may be about to copy it; the collector frees it.
     const oldest = this.#ready.keys().next().value;
     if (this.#ready.size >= MAX_READY && oldest !== undefined) this.#ready.delete(oldest);

@@ -219,7 +219,13 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     await using node = await Served.start();
     await node.call("asset.put", { name: "slate", data: await square(node.data, "red") });
     await node.call("asset.put", { name: "face", data: await square(node.data, "lime") });
-    await node.call("mix.create", { id: "m", views: [{ ...VIEW, slate: "slate" }] });
+    await node.call("mix.create", { id: "m", views: [{ ...VIEW, slate: "late" }] });
+    const corner = async (file: string): Promise<number[]> =>
+      await pixel(await snapshot(node, "m", file), 4, 4);
+    expect(near(await corner("none.png"), [0x10, 0x14, 0x18])).toBe(true);
+    await node.call("asset.put", { name: "late", data: await square(node.data, "blue") });
+    await until("a slate that came later", async () => near(await corner("late.png"), [0, 0, 255]));
+    await node.call("view.update", { mix: "m", view: "main", slate: "slate" });
     await sleep(700);
     const slate = await snapshot(node, "m", "slate.png");
     for (const [x, y] of [
@@ -286,6 +292,19 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     await node.happened("m", "recording.finished", "small");
     await node.happened("m", "recording.finished", "rec");
     expect((await framesOf(node.recording("rec.mp4"), [WHOLE])).pictures).toBeGreaterThan(40);
+
+    const speaker = (id: string, tone: number): object => ({
+      kind: "test",
+      id,
+      tone,
+      audio: { policy: "speaker" },
+    });
+    const two = { views: [VIEW], sources: [speaker("a", 300), speaker("b", 900)] };
+    const talkers = async (): Promise<number> => (await node.stats("m")).audio.talkers;
+    await node.call("mix.apply", { mix: "m", spec: two });
+    await until("both to be heard", async () => (await talkers()) === 2);
+    await node.call("mix.apply", { mix: "m", spec: { ...two, audio: { maxSpeakers: 1 } } });
+    await until("one of them to be heard", async () => (await talkers()) < 2);
 
     const sound = { kind: "file", id: "sound", view: null, path: "sound.mp4" };
     const tone = { kind: "test", id: "tone", tone: 700 };

@@ -89,8 +89,18 @@ export class VirtualClock implements Clock {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (at <= this.#nowUs) return Promise.resolve();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#sleepers.push({ at, wake: resolve });
-    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+    const aborted = (): void => {
+      this.#sleepers.splice(this.#sleepers.indexOf(sleeper), 1);
+      reject(signal?.reason);
+    };
+    // A signal outlives its sleeps by far, and looks through all its listeners for each new one.
+    const wake = (): void => {
+      signal?.removeEventListener("abort", aborted);
+      resolve();
+    };
+    const sleeper = { at, wake };
+    this.#sleepers.push(sleeper);
+    signal?.addEventListener("abort", aborted, { once: true });
     return promise;
   }
 }

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import { ms, us } from "../../src/core/time.ts";
 import { LiveClock, sleep, VirtualClock } from "../../src/media/clock.ts";
@@ -60,5 +61,23 @@ describe("the virtual clock", () => {
     clock.advanceTo(us(30));
     await Promise.all(sleepers);
     expect(order).toEqual([10, 20, 30]);
+  });
+
+  test("leaves nothing behind on the signal of a sleeper that woke, nor of one that was aborted", async () => {
+    const clock = new VirtualClock();
+    const stop = new AbortController();
+    for (let at = 1; at <= 3; at++) {
+      const sleeping = clock.sleepUntil(us(at), stop.signal);
+      expect(getEventListeners(stop.signal, "abort")).toHaveLength(1);
+      clock.advanceTo(us(at));
+      await sleeping;
+    }
+    expect(getEventListeners(stop.signal, "abort")).toEqual([]);
+    const aborted = clock.sleepUntil(us(10), stop.signal);
+    const other = clock.sleepUntil(us(11));
+    stop.abort(new Error("enough"));
+    await expect(aborted).rejects.toThrow("enough");
+    clock.advanceTo(us(11));
+    await other;
   });
 });

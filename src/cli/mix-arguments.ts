@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { Command, CommanderError, Option } from "commander";
 import { MixSpec } from "../contract/mix-spec.ts";
+import { PRESETS } from "../contract/output-spec.ts";
 import { parse } from "../contract/parse.ts";
 import { InvalidArgumentError, NotSupportedError } from "../core/error.ts";
 import { redactUrl } from "../core/log.ts";
@@ -37,11 +38,6 @@ interface Flags {
   readonly accel: string;
   readonly json: boolean;
 }
-
-const PRESETS = [
-  ...["ultrafast", "superfast", "veryfast", "faster", "fast"],
-  ...["medium", "slow", "slower", "veryslow", "placebo"],
-];
 const IN_KEYS = ["id", "name", "role", "priority", "gain", "delay", "loop", "muted", "tone"];
 
 /**

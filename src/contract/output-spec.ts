@@ -11,6 +11,20 @@ export const Side = z.number().int().min(16).max(8192).multipleOf(2);
 /** Which hardware profile to use; `auto` takes the fastest that the probe proved. */
 export const Accel = z.enum(["auto", "cpu", "vaapi", "nvenc", "qsv", "vulkan"]);
 
+/** How much work x264 and x265 put into a picture, least first. */
+export const PRESETS = [
+  "ultrafast",
+  "superfast",
+  "veryfast",
+  "faster",
+  "fast",
+  "medium",
+  "slow",
+  "slower",
+  "veryslow",
+  "placebo",
+] as const;
+
 const VideoEncoding = z.strictObject({
   codec: z.enum(["h264", "hevc", "vp8", "vp9", "av1"]).default("h264"),
   /** Absent: the view's own size. One alone keeps the view's shape. */
@@ -19,7 +33,7 @@ const VideoEncoding = z.strictObject({
   fps: Fps.optional(),
   bitrateBps: z.number().int().min(10_000).max(400_000_000).optional(),
   keyFrameIntervalMs: z.number().int().min(100).max(60_000).default(2000),
-  preset: z.string().max(32).default("veryfast"),
+  preset: z.enum(PRESETS).default("veryfast"),
   profile: z.string().max(32).optional(),
   bframes: z.number().int().min(0).max(8).default(0),
   rateControl: z.enum(["cbr", "vbr", "crf"]).optional(),

@@ -11,6 +11,8 @@ import { GroupKeeper } from "./group-keeper.ts";
 
 /** Generated pictures kept while nobody shows them: more than they are made ahead of time. */
 const HIDDEN_US = 500_000;
+/** Packets that may wait while what was kept is decoded: as long as a kept group. */
+const MAX_WAITING = 300;
 
 /**
  * The picture of one source, from packets in source time to a queue of frames. While nobody shows it, it is not
@@ -29,6 +31,9 @@ export class PictureDecoding {
   #shown = false;
   /** The input has ended: what the decoder holds back is wanted at once. */
   #isOver = false;
+  #isShowing = false;
+  /** Packets taken that are not in the decoder yet. */
+  #waiting = 0;
   #isClosed = false;
   #deliveredUs = Number.NEGATIVE_INFINITY;
   /** Source time at which the last picture or packet ends. */
@@ -70,6 +75,7 @@ export class PictureDecoding {
    */
   show(shown: boolean): Promise<void> {
     if (shown === this.#shown) return this.#turn;
+    this.#isShowing ||= shown;
     return this.#serialized(() => this.#show(shown)).catch(() => {
       this.#errors += 1;
     });
@@ -81,7 +87,16 @@ export class PictureDecoding {
    * @throws {MediaInvalidError} `ERR_MEDIA_INVALID` if nothing here decodes the stream.
    */
   take(packet: Packet): Promise<void> {
-    return this.#serialized(() => this.#take(packet));
+    this.#waiting += 1;
+    return this.#serialized(() => {
+      this.#waiting -= 1;
+      return this.#take(packet);
+    });
+  }
+
+  /** It was shown just now, and decodes what was kept; a few more packets may be given without waiting for each. */
+  get isCatchingUp(): boolean {
+    return this.#waiting > 1 ? this.#waiting <= MAX_WAITING : this.#isShowing;
   }
 
   /** The stream ended: gets the pictures that the decoder held back. Tells when the last picture ends, or -Infinity. */
@@ -130,15 +145,20 @@ export class PictureDecoding {
   }
 
   async #show(shown: boolean): Promise<void> {
-    if (shown === this.#shown) return;
+    const isNews = shown !== this.#shown;
     this.#shown = shown;
-    if (shown) {
-      if (this.#info !== undefined) this.queue.clear();
-      for (const packet of this.#keeper.take()) await this.#decode(packet);
-      if (this.#isOver) this.#flushDecoder();
-      return;
+    try {
+      if (isNews && shown) await this.#catchUp();
+      else if (isNews) this.#letDecoderGo();
+    } finally {
+      this.#isShowing = false;
     }
-    this.#letDecoderGo();
+  }
+
+  async #catchUp(): Promise<void> {
+    if (this.#info !== undefined) this.queue.clear();
+    for (const packet of this.#keeper.take()) await this.#decode(packet);
+    if (this.#isOver) this.#flushDecoder();
   }
 
   #letDecoderGo(): void {

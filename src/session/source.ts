@@ -20,6 +20,7 @@ import type { DecodingSlot } from "./decoding-slot.ts";
 import { PictureDecoding } from "./picture-decoding.ts";
 import type { Pulse } from "./pulse.ts";
 import type { SourceOpener } from "./source-opener.ts";
+import { updatedSource } from "./updated-source.ts";
 
 /**
  * Files and paced pulls are read this far ahead: enough for a busy moment, little enough that decoded pictures do not
@@ -189,16 +190,7 @@ export class Source {
   }
 
   update(update: SourceUpdate): void {
-    const { avatar, audio, video, ...rest } = update;
-    const next = {
-      ...this.#spec,
-      ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
-      audio: { ...this.#spec.audio, ...defined(audio) },
-      video: { ...this.#spec.video, ...defined(video) },
-    } as Identified<SourceSpec>;
-    if (avatar === null) delete (next as { avatar?: string }).avatar;
-    else if (avatar !== undefined) (next as { avatar?: string }).avatar = avatar;
-    this.#spec = next;
+    this.#spec = updatedSource(this.#spec, update);
     this.#context.mixer.update(this.id, this.#audioOptions());
   }
 
@@ -240,8 +232,12 @@ export class Source {
 
   /** Opens and reads the input to its end; an error tells why it broke. */
   async #attempt(): Promise<ErrorInfo | undefined> {
+    // A signal of its own: what inputs leave on it goes with them, however often they come back.
+    const attempt = new AbortController();
+    const stop = (): void => attempt.abort(this.#stop.signal.reason);
+    this.#stop.signal.addEventListener("abort", stop);
     try {
-      const input = await this.#context.opener.open(this.#spec, this.#stop.signal);
+      const input = await this.#context.opener.open(this.#spec, attempt.signal);
       this.#input = input;
       await using _ = input;
       for await (const item of input) {
@@ -253,6 +249,8 @@ export class Source {
       return undefined;
     } catch (error) {
       return errorInfo(error);
+    } finally {
+      this.#stop.signal.removeEventListener("abort", stop);
     }
   }
 
@@ -277,7 +275,13 @@ export class Source {
 
   async #takeVideo(packet: Packet): Promise<void> {
     const before = this.picture.queue.count;
-    await this.picture.take(packet);
+    const taken = this.picture.take(packet);
+    if (this.picture.isCatchingUp && this.#context.opener.kindOf(this.#spec) === "live") {
+      // Sound does not wait for the picture; what is wrong with this packet the next one that is waited for tells.
+      taken.catch(() => undefined);
+      return this.timeline.observe(packet.ptsUs, this.#context.clock.now());
+    }
+    await taken;
     const newest = this.picture.queue.newest;
     if (newest !== undefined && this.picture.queue.count > before) {
       this.timeline.observe(newest.sourceUs, this.#context.clock.now());
@@ -389,10 +393,4 @@ export class Source {
     const { gain, muted, delayMs } = audio;
     return { gain, muted, delayMs, priority, policy: audio.policy ?? (talks ? "speaker" : "always") };
   }
-}
-
-function defined<T extends object>(partial: T | undefined): Partial<T> {
-  return Object.fromEntries(
-    Object.entries(partial ?? {}).filter(([, value]) => value !== undefined),
-  ) as Partial<T>;
 }

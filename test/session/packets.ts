@@ -1,6 +1,7 @@
 import { us } from "../../src/core/time.ts";
 import { videoSettings } from "../../src/encode/video-settings.ts";
 import type { Packet } from "../../src/media/packet.ts";
+import { AudioEncoder } from "../../src/native/audio-encoder.ts";
 import { Picture } from "../../src/native/picture.ts";
 import { VideoEncoder } from "../../src/native/video-encoder.ts";
 
@@ -18,6 +19,28 @@ export async function codedPictures(count: number, gop = count): Promise<Packet[
   }
   packets.push(...(await encoder.flush()));
   await encoder.close();
+  return packets;
+}
+
+/** Coded Opus of a tone, in packets of 20 ms, from this second of stream time on. */
+export function codedSound(count: number, fromS = 0): Packet[] {
+  const settings = {
+    codec: "opus",
+    encoder: "libopus",
+    channels: 2,
+    bitrateBps: 64_000,
+    options: {},
+  } as const;
+  const encoder = AudioEncoder.open(settings, fromS * 48_000);
+  const packets: Packet[] = [];
+  for (let tick = 0; tick < count; tick++) {
+    const samples = Float32Array.from(
+      { length: 1920 },
+      (_, i) => 0.2 * Math.sin((tick * 960 + (i >> 1)) * 0.05),
+    );
+    packets.push(...encoder.push(samples));
+  }
+  encoder.close();
   return packets;
 }
 

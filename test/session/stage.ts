@@ -19,6 +19,7 @@ import { Mix } from "../../src/session/mix.ts";
 import { MixMeters } from "../../src/session/mix-meters.ts";
 import { PipePublishers } from "../../src/session/publishers.ts";
 import type { Source } from "../../src/session/source.ts";
+import type { Publishers } from "../../src/session/source-opener.ts";
 import { Stills } from "../../src/session/stills.ts";
 import { View } from "../../src/session/view.ts";
 
@@ -88,7 +89,11 @@ export class Stage implements AsyncDisposable {
   readonly events: MixEventBody[] = [];
   readonly mix: Mix;
 
-  constructor(spec: MixSpecInput, settings: Partial<WorkerSettings> = {}) {
+  constructor(
+    spec: MixSpecInput,
+    settings: Partial<WorkerSettings> = {},
+    publishers: Publishers = new PipePublishers(undefined),
+  ) {
     this.mix = new Mix(stateOf(MixSpec.parse(spec)), {
       settings: {
         dataDir: this.folder,
@@ -99,7 +104,7 @@ export class Stage implements AsyncDisposable {
         destinations: { allow: [], loopback: true },
         ...settings,
       },
-      publishers: new PipePublishers(undefined),
+      publishers,
       slots: new DecodingSlots(false),
       log: silent,
       emit: (_, event) => this.events.push(event),

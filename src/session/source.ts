@@ -168,8 +168,11 @@ export class Source {
       this.#context.emit({ type: "source.offline", source: this.id, ended: true });
       return;
     }
-    if (this.#spec.kind === "pull" && this.#context.opener.kindOf(this.#spec) !== "live") return;
-    const silent = nowUs - this.#lastPacketUs > this.#spec.staleAfterMs * 1000;
+    const pace = this.#context.opener.kindOf(this.#spec);
+    if (this.#spec.kind === "pull" && pace === "file") return;
+    // What is read ahead may be all there for long, and is shown in its time.
+    const playedUs = pace === "paced" ? this.#untilUs() + this.timeline.shiftUs : 0;
+    const silent = nowUs - Math.max(this.#lastPacketUs, playedUs) > this.#spec.staleAfterMs * 1000;
     if (this.#state === "online" && silent) {
       this.#become("stale");
       this.#context.emit({ type: "source.stale", source: this.id });

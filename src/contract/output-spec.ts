@@ -1,11 +1,18 @@
 import { z } from "zod";
 import { Id, Srtp } from "./source-spec.ts";
 
-/** A frame rate: `30`, `29.97` or `"30000/1001"`. */
+/** A frame rate up to 240: `30`, `29.97` or `"30000/1001"`. */
 export const Fps = z.union([
   z.number().positive().max(240),
-  z.string().regex(/^[1-9]\d{0,8}\/[1-9]\d{0,8}$/),
+  z
+    .string()
+    .regex(/^[1-9]\d{0,8}\/[1-9]\d{0,8}$/, "must be a ratio such as 30000/1001")
+    .refine((text) => ratioOf(text) <= 240, "must be at most 240"),
 ]);
+const ratioOf = (text: string): number => {
+  const [num = 0, den = 1] = text.split("/").map(Number);
+  return num / den;
+};
 /** Even, because chroma is subsampled. */
 export const Side = z.number().int().min(16).max(8192).multipleOf(2);
 /** Which hardware profile to use; `auto` takes the fastest that the probe proved. */

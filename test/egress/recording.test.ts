@@ -340,7 +340,7 @@ describe("a recording that cannot go on", () => {
     );
     const early = packets.filter(({ ptsUs }) => ptsUs < 4_100_000);
     for (const packet of early) recording.push(packet);
-    await new Promise((done) => setTimeout(done, 200));
+    await new Promise((done) => setTimeout(done, 1000));
     // All at once, so that no write comes in between.
     for (const packet of packets.slice(early.length)) recording.push(packet);
     const told = await events;

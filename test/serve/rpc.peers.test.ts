@@ -309,7 +309,8 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     const sound = { kind: "file", id: "sound", view: null, path: "sound.mp4" };
     const tone = { kind: "test", id: "tone", tone: 700 };
     await node.call("mix.create", { id: "audio", views: [], sources: [tone], outputs: [sound] });
-    await sleep(1500);
+    await node.happened("audio", "output.live", "sound");
+    await sleep(3000);
     await node.call("mix.close", { mix: "audio" });
     const { video, audio, format } = await probe(node.recording("sound.mp4"));
     expect(video).toBeUndefined();

@@ -26,7 +26,7 @@ import { updatedSource } from "./updated-source.ts";
  * Files and paced pulls are read this far ahead: enough for a busy moment, little enough that decoded pictures do not
  * fill memory. The virtual clock waits for its inputs and needs no reserve.
  */
-const LOOKAHEAD: Micros = ms(300);
+const LOOKAHEAD: Micros = ms(600);
 const VIRTUAL_LOOKAHEAD: Micros = ms(100);
 /** A stream this far behind its sibling is taken to have nothing more: sparse, ended early or broken. */
 const SIBLING_LAG_US = 10e6;

@@ -52,6 +52,12 @@ async function serveFolder(folder: string): Promise<{ url: string } & AsyncDispo
 }
 
 /**
+ * A source whose own pictures come late, at its start or from a busy decoder, repeats one of them in its tile alone,
+ * while the view is on time: no counter of the summary tells of that.
+ */
+const OWN_HICCUPS = 5;
+
+/**
  * What holds however busy this machine is: pictures only go forward, and what is missing or there twice is not more
  * than what the program itself said of late ticks.
  */
@@ -61,7 +67,7 @@ function expectForward(
 ): void {
   const judged = judgeCounters(readings);
   expect(judged.backward).toEqual([]);
-  const excused = 2 * (late + repeated);
+  const excused = 2 * (late + repeated) + OWN_HICCUPS;
   expect(judged.missed.length).toBeLessThanOrEqual(excused);
   expect(judged.repeated.length).toBeLessThanOrEqual(excused);
 }

@@ -41,7 +41,10 @@ export interface EgressStats {
   readonly bytes: number;
   /** Video packets that reached the peer's socket or the file. */
   readonly frames: number;
-  /** Packets lost on the way, for whatever reason. */
+  /**
+   * Packets that a viewer or the file misses, for whatever reason. A push counts from the first packet that it sent:
+   * what was encoded before its first connect was never due, what is encoded while its peer is away is.
+   */
   readonly dropped: number;
   readonly retries: number;
 }

@@ -31,7 +31,7 @@ export class LiveQueue {
     this.#needsKey = hasVideo;
   }
 
-  /** Packets lost to the bounds since it was made. */
+  /** Packets not given to the reader since it was made: lost to the bounds, or before the key frame to begin at. */
   get dropped(): number {
     return this.#dropped;
   }
@@ -44,11 +44,11 @@ export class LiveQueue {
     return this.#bytes;
   }
 
-  push(packet: Packet, isFirstWait: boolean): void {
+  push(packet: Packet): void {
     if (!this.#open) return;
     if (this.#needsKey) {
       if (packet.kind !== "video" || !packet.keyFrame) {
-        if (!isFirstWait) this.#dropped += 1;
+        this.#dropped += 1;
         return;
       }
       this.#needsKey = false;

@@ -90,12 +90,13 @@ class RtmpPush implements Egress {
   /** A connect failed or was lost, and none has worked since. */
   #away = false;
   #closing = false;
-  #hasStarted = false;
   #firstDtsUs: Micros | undefined;
   #lastStampMs = { video: 0, audio: 0 };
   #bytes = 0;
   #frames = 0;
   #lost = 0;
+  /** What the queue had dropped when the first packet was sent: nobody was there yet to miss it. */
+  #unmissed: number | undefined;
   #retries = 0;
 
   constructor(options: RtmpPushOptions) {
@@ -124,9 +125,7 @@ class RtmpPush implements Egress {
   }
 
   push(packet: Packet): void {
-    const before = this.#queue.length;
-    this.#queue.push(packet, !this.#hasStarted);
-    if (this.#queue.length > before) this.#hasStarted = true;
+    this.#queue.push(packet);
   }
 
   /** Waits for the first connect and for a live peer; one that is away must not hold back the mix. */
@@ -135,7 +134,7 @@ class RtmpPush implements Egress {
   }
 
   stats(): EgressStats {
-    const dropped = this.#queue.dropped + this.#lost;
+    const dropped = this.#unmissed === undefined ? 0 : this.#queue.dropped - this.#unmissed + this.#lost;
     return { bytes: this.#bytes, frames: this.#frames, dropped, retries: this.#retries };
   }
 
@@ -243,6 +242,7 @@ class RtmpPush implements Egress {
   }
 
   async #sendPacket(client: RtmpClient, packet: Packet): Promise<void> {
+    this.#unmissed ??= this.#queue.dropped;
     const stampMs = this.#stamp(packet);
     for (const { kind, body } of this.#packetizer.tags(packet)) {
       await client.send(kind, stampMs, body);

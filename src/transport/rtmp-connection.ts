@@ -21,7 +21,7 @@ export interface RtmpLimits {
   readonly handshakeMs: number;
   /** From the handshake until a publish is accepted. */
   readonly publishMs: number;
-  /** Without a byte, once a publish is accepted. */
+  /** Without a byte of a publisher, once its publish is accepted; servers may be silent for as long as they like. */
   readonly idleMs: number;
   /** Averaged over {@link idleMs}: a peer that trickles is closed like a silent one. */
   readonly minBytesPerSecond: number;
@@ -322,7 +322,7 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
   }
 
   #restartRate(): void {
-    if (this.#deadline === undefined)
+    if (this.#role === "server" && this.#deadline === undefined)
       this.#rateWindow = { sinceUs: this.#clock.now(), bytes: this.#received };
   }
 

@@ -5,6 +5,7 @@ import { afterEach, beforeAll, expect, test } from "vitest";
 import type { Egress, EgressEvent } from "../../src/egress/egress.ts";
 import { openRtmpPush, type RtmpPushOptions } from "../../src/egress/rtmp.ts";
 import { LiveClock } from "../../src/media/clock.ts";
+import { RTMP_LIMITS } from "../../src/transport/rtmp-connection.ts";
 import { FaultyPeer } from "../kit/faults.ts";
 import { probe, probePackets } from "../kit/judge.ts";
 import { Nginx, Stunnel } from "../kit/nginx.ts";
@@ -81,6 +82,19 @@ requirePeer("ffmpeg", "nginx-rtmp")("nginx with its RTMP module", () => {
     );
     const found = await probe(file);
     expect(found.streams.map(({ codec_name }) => codec_name).sort()).toEqual(["aac", "h264"]);
+  });
+
+  test("one connection carries it for longer than any of our deadlines, and nothing is dropped", async () => {
+    await using nginx = await Nginx.open();
+    const egress = openRtmpPush({ url: `${nginx.url}/long`, streams: media.streams, clock });
+    opened.push(egress);
+    const events = collect(egress.events);
+    const feeding = feed(egress);
+    const longestMs = RTMP_LIMITS.idleMs + 2000;
+    await until("it lasts", async () => ((await nginx.stream("long"))?.timeMs ?? 0) > longestMs, 60_000);
+    expect(events.map(({ type }) => type)).toEqual(["connecting", "live"]);
+    expect(egress.stats()).toMatchObject({ dropped: 0, retries: 0 });
+    await feeding.stop();
   });
 
   test("its publisher's connection is dropped: live again on the same key, from a key frame", async () => {

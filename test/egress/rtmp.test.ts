@@ -1,4 +1,5 @@
 import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { ForbiddenError } from "../../src/core/error.ts";
 import { us } from "../../src/core/time.ts";
@@ -6,7 +7,8 @@ import { RtmpDoor } from "../../src/door/rtmp.ts";
 import type { RtmpPublish } from "../../src/door/rtmp-publish.ts";
 import type { PublishDecision } from "../../src/door/rtmp-session.ts";
 import type { Egress } from "../../src/egress/egress.ts";
-import { openRtmpPush, type RtmpPushOptions } from "../../src/egress/rtmp.ts";
+import { openRtmpPush, RTMP_PUSH_LIMITS, type RtmpPushOptions } from "../../src/egress/rtmp.ts";
+import { RtmpClient } from "../../src/egress/rtmp-client.ts";
 import { parseRtmpUrl } from "../../src/egress/rtmp-url.ts";
 import { LiveClock } from "../../src/media/clock.ts";
 import type { Packet } from "../../src/media/packet.ts";
@@ -150,6 +152,22 @@ describe("what reaches the server", () => {
     await until("the end", () => taken.length === 20 && taken.every(({ publish }) => publish.isClosed));
     expect(new Set(taken.map(({ packets }) => packets.length)).size).toBe(1);
   });
+});
+
+test("a server that has nothing to say keeps its publisher: only publishers must talk", async () => {
+  const { door } = await openServer();
+  const limits = { ...RTMP_PUSH_LIMITS, idleMs: 300 };
+  const url = parseRtmpUrl(`rtmp://127.0.0.1:${door.address.port}/live/key`);
+  const resolve = (host: string): Promise<readonly string[]> => Promise.resolve([host]);
+  const options = { target: url, clock, limits, connectMs: 5000, resolve, tls: {}, fourccs: [] };
+  await using client = await RtmpClient.open(options, new AbortController().signal);
+  const { receivedBytes } = client.connection;
+  for (let stampMs = 0; stampMs < 1200; stampMs += 100) {
+    await client.send("audio", stampMs, Buffer.from([0xaf, 1, 0, 0]));
+    await sleep(100);
+  }
+  expect(client.connection.receivedBytes).toBe(receivedBytes);
+  expect(client.connection.isClosed).toBe(false);
 });
 
 describe("servers that fail", () => {
@@ -342,7 +360,21 @@ test("a peer that is away does not hold back a mix that waits for room", async (
     egress.push(packet);
     await egress.drained();
   }
-  expect(egress.stats().dropped).toBeGreaterThan(0);
+});
+
+test("what was encoded before the first connect is not dropped, what is encoded while the peer is away is", async () => {
+  const port = await freePort();
+  const egress = push(port);
+  const events = collect(egress.events);
+  for (const packet of media.packets(1000)) egress.push(packet);
+  await until("a failure", () => typesOf(events).includes("retrying"));
+  const { door, taken } = await openServer(undefined, port);
+  await until("packets", () => (taken[0]?.packets.length ?? 0) > 5);
+  expect(egress.stats()).toMatchObject({ dropped: 0 });
+  await door.close();
+  await until("it is away", () => typesOf(events).filter((type) => type === "retrying").length > 1);
+  for (const packet of media.packets(1000, 200_000_000)) egress.push(packet);
+  expect(egress.stats().dropped).toBeGreaterThan(500);
 });
 
 describe("parseRtmpUrl", () => {

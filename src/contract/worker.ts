@@ -128,7 +128,7 @@ export type FromWorker =
   /** The mix has nothing left to do: every input that ends has ended and all outputs are closed. */
   | { readonly type: "done"; readonly mix: string; readonly summary: MixSummary };
 
-/** A worker that says nothing for this long is killed. */
+/** A worker that says nothing for this long, time in wait for a CPU not counted, is killed. */
 export const WORKER_SILENCE_MS = 5000;
 
 /** The file descriptor of the worker's pipe for packets of publishers; see `transport/packet-pipe.ts`. */
@@ -154,6 +154,9 @@ export interface MixSummary {
     readonly codec: string;
     readonly device: string;
     readonly frames: number;
+    /** As in `SourceStatus`. */
+    readonly shown: number;
+    readonly starved: number;
   }[];
   readonly cpuSeconds: number;
   /** Process start to first composed frame. */

@@ -13,6 +13,7 @@ import {
 import { Channel } from "../core/channel.ts";
 import { assert, DeviceError, RemoteError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
+import { Silence } from "./silence.ts";
 import { openSlotFile, readSlotFile } from "./slot-file.ts";
 import { within } from "./time.ts";
 
@@ -23,7 +24,7 @@ export interface WorkerOptions {
   /** The worker's whole environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
-  /** Silence after which it is killed; default {@link WORKER_SILENCE_MS}. */
+  /** {@link Silence} after which it is killed; default {@link WORKER_SILENCE_MS}. */
   readonly silenceMs?: number;
   /** Time it may take to say `ready`; default 20 s, for a cold disk. */
   readonly startMs?: number;
@@ -64,6 +65,7 @@ export class WorkerProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #log: Logger;
   readonly #slots: number;
+  readonly #silence: Silence;
   readonly #calls = new Map<number, PendingCall>();
   readonly #channels = new Map<string, Channel<MixMessage>>();
   readonly #ready = Promise.withResolvers<void>();
@@ -71,7 +73,6 @@ export class WorkerProcess implements AsyncDisposable {
   #why: WorkerExit["why"] = "crash";
   #detail = "";
   #nextCall = 1;
-  #silentMs = 0;
   #isReady = false;
   #ended = false;
 
@@ -79,6 +80,7 @@ export class WorkerProcess implements AsyncDisposable {
     this.#child = child;
     this.#slots = slots;
     this.#log = options.log.child({ worker: child.pid });
+    this.#silence = new Silence(child.pid);
     this.closed = this.#exit.promise;
     this.#ready.promise.catch(() => undefined);
     child.on("message", (message) => this.#receive(message as FromWorker));
@@ -210,7 +212,7 @@ export class WorkerProcess implements AsyncDisposable {
   }
 
   #receive(message: FromWorker): void {
-    this.#silentMs = 0;
+    this.#silence.break();
     if (message.type === "ready") this.#becomeReady();
     else if (message.type === "answer") this.#settle(message);
     else if (message.type === "event" || message.type === "done") this.#forward(message);
@@ -239,13 +241,13 @@ export class WorkerProcess implements AsyncDisposable {
     this.kill("hang", `flooded control with events of mix ${message.mix}`);
   }
 
-  /** Counts only time in which control itself ran: after a suspend, the worker gets its full time to speak. */
+  /** Counts only time in which control itself ran: after a suspend or a late turn, the worker gets its full time to speak. */
   #watch(silenceMs: number): void {
     const timer = setInterval(() => {
       // While it loads its code it says nothing, and `startMs` bounds that.
       if (!this.#isReady) return;
-      this.#silentMs += CHECK_MS;
-      if (this.#silentMs > silenceMs) this.kill("hang", `said nothing for ${this.#silentMs} ms`);
+      this.#silence.pass(CHECK_MS);
+      if (this.#silence.ms > silenceMs) this.kill("hang", `said nothing for ${silenceMs} ms`);
     }, CHECK_MS);
     timer.unref();
     void this.closed.then(() => clearInterval(timer));

@@ -1,3 +1,5 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { MixEvent } from "../../src/contract/events.ts";
 import type { Subscription } from "../../src/service/events.ts";
@@ -23,6 +25,23 @@ const isAlive = (pid: number): boolean => {
     return false;
   }
 };
+
+/** Others that want the same CPU as `pid`, all the time: it gets a tenth of it. */
+class Crowd implements Disposable {
+  readonly #others: ChildProcess[];
+
+  constructor(pid: number) {
+    const cpu = /Cpus_allowed_list:\s*(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+    execFileSync("taskset", ["-a", "-pc", cpu, `${pid}`]);
+    this.#others = Array.from({ length: 9 }, () =>
+      spawn("taskset", ["-c", cpu, "sh", "-c", "while :; do :; done"], { stdio: "ignore", detached: true }),
+    );
+  }
+
+  [Symbol.dispose](): void {
+    for (const other of this.#others) other.kill("SIGKILL");
+  }
+}
 
 describe("a worker that is killed", () => {
   test("costs its own mix only, comes back from the state, and says so", async () => {
@@ -127,6 +146,17 @@ describe("a worker that hangs", () => {
     await until(() => node.service.mix("m").state.restarts > 0, "the restart");
     expect([...node.service.workerRestarts]).toEqual([["hang", 1]]);
   });
+
+  test("waiting for a CPU does not: a worker that answers late on an overloaded machine lives", async () => {
+    const worker = { entry: FIXTURE_WORKER, env: {}, silenceMs: 1000 };
+    await using node = await TestNode.open({ worker });
+    await node.call("mix.create", { id: "m" });
+    using _crowd = new Crowd(pidOf(node, "m"));
+    const began = performance.now();
+    await node.call("source.add", { mix: "m", source: { kind: "test", id: "s", name: "fault:work:400" } });
+    expect(performance.now() - began).toBeGreaterThan(2000);
+    expect(node.service.mix("m").state.restarts).toBe(0);
+  }, 30_000);
 
   test("a slow request delays its own mix only, and keeps that mix's order", async () => {
     await using node = await TestNode.open();

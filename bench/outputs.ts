@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import type { OutputStatus } from "../src/contract/status.ts";
 import { Nginx } from "../test/kit/nginx.ts";
 import { footage } from "./footage.ts";
 import { ffmpegMix, gridTiles, type MixTask } from "./reference.ts";
@@ -27,6 +28,7 @@ interface Measured extends Stretch {
   readonly leastBps: number;
   readonly mostBps: number;
   readonly dropped: number;
+  readonly reconnects: number;
 }
 
 async function runOutputs({ seconds, referencesOnly }: Effort): Promise<Report> {
@@ -77,11 +79,12 @@ async function measureLive(inputs: readonly string[], seconds: number): Promise<
     // Long enough for every push to be live and for what joining costs to be over.
     await server.stretch(5);
     const before = await nginx.streams();
+    const { outputs: earlier } = await server.stats(mix);
     const stretch = await server.stretch(seconds);
     const after = await nginx.streams();
     const rates = after.map(({ name, bytesIn }) => {
-      const earlier = before.find((one) => one.name === name)?.bytesIn ?? 0;
-      return ((bytesIn - earlier) * 8) / stretch.wallSeconds;
+      const bytesBefore = before.find((one) => one.name === name)?.bytesIn ?? 0;
+      return ((bytesIn - bytesBefore) * 8) / stretch.wallSeconds;
     });
     const stats = await server.stats(mix);
     measured.push({
@@ -90,7 +93,8 @@ async function measureLive(inputs: readonly string[], seconds: number): Promise<
       encoders: stats.encoders.filter((one) => one.kind === "video").length,
       leastBps: after.length === count ? Math.min(...rates) : 0,
       mostBps: Math.max(0, ...rates),
-      dropped: stats.outputs.reduce((sum, one) => sum + one.dropped, 0),
+      dropped: total(stats.outputs, "dropped") - total(earlier, "dropped"),
+      reconnects: total(stats.outputs, "retries") - total(earlier, "retries"),
     });
   }
   return measured;
@@ -116,7 +120,10 @@ async function ffmpegRow(inputs: readonly string[], count: number, seconds: numb
   };
 }
 
-const checksOf = ({ count, leastBps, mostBps, dropped }: Measured): Check[] => [
+const total = (outputs: readonly OutputStatus[], what: "dropped" | "retries"): number =>
+  outputs.reduce((sum, one) => sum + one[what], 0);
+
+const checksOf = ({ count, leastBps, mostBps, dropped, reconnects }: Measured): Check[] => [
   {
     what: `${count} outputs: the server got all of every stream`,
     // 2 Mbit/s of picture (the soft footage may need less) and 128 kbit/s of sound, the same for all.
@@ -124,6 +131,7 @@ const checksOf = ({ count, leastBps, mostBps, dropped }: Measured): Check[] => [
     found: `${Math.round(leastBps / 1000)} to ${Math.round(mostBps / 1000)} kbit/s`,
   },
   { what: `${count} outputs: nothing was dropped`, ok: dropped === 0, found: `${dropped}` },
+  { what: `${count} outputs: each kept its connection`, ok: reconnects === 0, found: `${reconnects} lost` },
 ];
 
 const rowOf = ({ count, encoders, ...stretch }: Measured): Row => ({

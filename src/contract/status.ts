@@ -99,7 +99,7 @@ export interface MixStats {
     /** Arrival of the newest shown frame's first packet to departure of the encoded frame. */
     readonly addedLatency?: HistogramCounts;
   };
-  /** Of the worker process: user plus system seconds, resident bytes, event loop delay. */
+  /** Of the worker process: user plus system seconds, resident bytes, how late its event loop is on average. */
   readonly process: { readonly cpuSeconds: number; readonly rssBytes: number; readonly loopDelayMs: number };
 }
 

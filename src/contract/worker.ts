@@ -91,7 +91,8 @@ export interface WorkerMethods {
   "output.pause": { params: { mix: string; id: string }; result: null };
   "output.resume": { params: { mix: string; id: string }; result: null };
   "snapshot.take": { params: { mix: string; view: string; format: "png" | "jpeg" }; result: Snapshot };
-  probe: { params: Record<string, never>; result: unknown };
+  /** Another image has an asset's name now: what shows it is drawn anew, and is on air from the answer on. */
+  "asset.refresh": { params: { mix: string; name: string }; result: null };
 }
 export type WorkerMethod = keyof WorkerMethods;
 

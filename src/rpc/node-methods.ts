@@ -94,7 +94,7 @@ export const ASSET_METHODS: readonly Method[] = [
     action: "control",
     params: z.strictObject({ name: Id, data: z.string().max(MAX_BASE64) }),
     covers: ofNode,
-    handle: ({ service }, { name, data }) => service.assets.put(name, fromBase64(data, "/data")),
+    handle: ({ service }, { name, data }) => service.putAsset(name, fromBase64(data, "/data")),
   }),
   method({
     name: "asset.get",

@@ -26,6 +26,7 @@ export const SOURCE_METHODS: readonly Method[] = [
         }
         return describeSource(mix, existing, service.rtmpUrl);
       }
+      service.assets.demand(spec.avatar, "/source/avatar");
       const source = sourceOf(await service.admission.source(spec, "/source"));
       const next = relocating(`/sources/${sources.length}`, "/source", () =>
         changed(mix.state, { sources: [...sources, source] }),
@@ -43,6 +44,7 @@ export const SOURCE_METHODS: readonly Method[] = [
     handle: async ({ service }, { mix: id, source, ...update }) => {
       const mix = service.mix(id);
       const updated = updatedSource(sourceIn(mix.state, source), update);
+      service.assets.demand(update.avatar, "/avatar");
       const sources = mix.state.sources.map((one) => (one.id === source ? updated : one));
       await mix.change(changed(mix.state, { sources }));
       return describeSource(mix, updated, service.rtmpUrl);

@@ -24,6 +24,7 @@ export const VIEW_METHODS: readonly Method[] = [
         if (digest(fresh(existing)) === digest(view)) return describeView(existing);
         throw new ExistsError(`view ${spec.id} exists and is another one`);
       }
+      service.assets.demand(spec.slate, "/view/slate");
       await mix.change(changed(mix.state, { views: [...mix.state.views, view] }));
       return describeView(view);
     },
@@ -36,6 +37,7 @@ export const VIEW_METHODS: readonly Method[] = [
     handle: async ({ service }, { mix: id, view, slate }) => {
       const mix = service.mix(id);
       const before = viewIn(mix.state, view);
+      service.assets.demand(slate, "/slate");
       const updated = slate === undefined ? before : { ...before, slate: slate ?? undefined };
       const views = mix.state.views.map((one) => (one.id === view ? updated : one));
       await mix.change(changed(mix.state, { views }));

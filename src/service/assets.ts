@@ -70,11 +70,23 @@ export class Assets {
     }
   }
 
+  /**
+   * Sees to it that an asset that a request names is there.
+   *
+   * @param name undefined and null name none.
+   * @param pointer where the name stands in the caller's parameters.
+   * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT`
+   */
+  demand(name: string | null | undefined, pointer: string): void {
+    if (name === undefined || name === null || this.#rows().some((row) => row.name === name)) return;
+    throw new InvalidArgumentError(pointer, `there is no asset ${name}`);
+  }
+
   list(): Asset[] {
     return this.#rows().map(describe);
   }
 
-  /** Running mixes keep what they show. @throws {NotFoundError} `ERR_NOT_FOUND` */
+  /** Running mixes keep what they show, until they are restarted. @throws {NotFoundError} `ERR_NOT_FOUND` */
   async remove(name: string): Promise<void> {
     const row = this.#find(name);
     this.#store.removeAsset(name);

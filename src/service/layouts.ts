@@ -8,12 +8,20 @@ import { type LayoutDocument, parseLayout } from "../layout/document.ts";
 /** The folder of shipped documents, beside `src/` or `dist/`. */
 const SHIPPED = fileURLToPath(new URL("../../layouts/", import.meta.url));
 
+/** What says whether an image is there; see `Assets`. */
+export interface AssetNames {
+  demand(name: string | undefined, pointer: string): void;
+}
+
 /** Finds layouts by name and checks documents. Shipped documents are read once. */
 export class Layouts {
+  readonly #assets: AssetNames | undefined;
   readonly #folder: string;
   readonly #known = new Map<string, LayoutDocument>();
 
-  constructor(folder: string = SHIPPED) {
+  /** @param assets what documents may name; absent: anything. */
+  constructor(assets?: AssetNames, folder: string = SHIPPED) {
+    this.#assets = assets;
     this.#folder = folder;
   }
 
@@ -26,9 +34,14 @@ export class Layouts {
    * A document that a caller sent, at `pointer` of the parameters.
    *
    * @throws {LayoutInvalidError} `ERR_LAYOUT_INVALID` with a pointer into the document, relative to the parameters.
+   * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT`, with such a pointer too, for an image that is no asset.
    */
   check(document: unknown, pointer: string): LayoutDocument {
-    return parseLayout(document, pointer);
+    const checked = parseLayout(document, pointer);
+    this.#assets?.demand(checked.background?.image, `${pointer}/background/image`);
+    for (const [index, { image }] of (checked.overlays ?? []).entries())
+      this.#assets?.demand(image, `${pointer}/overlays/${index}/image`);
+    return checked;
   }
 
   /** @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if there is no layout of that name. */

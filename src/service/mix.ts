@@ -33,6 +33,7 @@ export type MixPhase = "starting" | "running" | "restarting" | "failed" | "close
 /** Suspects come back one by one, this far apart, so that a second crash says whose fault it is. */
 const BRING_BACK_MS = 1000;
 const SNAPSHOT_MS = 5000;
+const REFRESH_MS = 5000;
 
 /** One mix: its state, and the worker that runs it. Callers see to it that changes come one at a time. */
 export class Mix implements Runnable {
@@ -218,6 +219,11 @@ export class Mix implements Runnable {
     const picture = await worker.ask("snapshot.take", { mix: this.id, view, format }, SNAPSHOT_MS);
     if (picture === undefined) throw new BusyError(`mix ${this.id} gave no picture within ${SNAPSHOT_MS} ms`);
     return picture;
+  }
+
+  /** Draws anew what shows an asset; settles when it is on air, or after 5 s. Never rejects. */
+  async refreshAsset(name: string): Promise<void> {
+    await this.worker?.ask("asset.refresh", { mix: this.id, name }, REFRESH_MS).catch(() => undefined);
   }
 
   /** Ends it: outputs are finished first, bounded. Idempotent. */

@@ -9,7 +9,7 @@ import { BusyError, ExistsError, InvalidArgumentError, NotFoundError } from "../
 import { newId } from "../core/id.ts";
 import type { Logger } from "../core/log.ts";
 import { Admission } from "./admission.ts";
-import { Assets } from "./assets.ts";
+import { type Asset, Assets } from "./assets.ts";
 import { digest } from "./canonical.ts";
 import { EventHub } from "./events.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -58,7 +58,7 @@ export class Service implements AsyncDisposable {
   readonly hub: EventHub = new EventHub();
   readonly tokens: Tokens;
   readonly assets: Assets;
-  readonly layouts: Layouts = new Layouts();
+  readonly layouts: Layouts;
   readonly admission: Admission;
   readonly publishers: Publishers;
   readonly pool: WorkerPool;
@@ -93,6 +93,7 @@ export class Service implements AsyncDisposable {
       options.answerMs,
     );
     this.assets = new Assets(store, join(dataDir, "assets"));
+    this.layouts = new Layouts(this.assets);
     this.tokens = new Tokens(
       options.token,
       store.secret("token-key", () => randomBytes(32)),
@@ -211,8 +212,12 @@ export class Service implements AsyncDisposable {
     return mix;
   }
 
-  /** The spec with every source and output checked against this node's rules; it stands at `pointer`. */
+  /** The spec with everything checked against this node's rules and assets; it stands at `pointer`. */
   async admit(spec: MixSpec, pointer = ""): Promise<MixSpec> {
+    for (const [index, { slate }] of spec.views.entries())
+      this.assets.demand(slate, `${pointer}/views/${index}/slate`);
+    for (const [index, { avatar }] of spec.sources.entries())
+      this.assets.demand(avatar, `${pointer}/sources/${index}/avatar`);
     const sources = await Promise.all(
       spec.sources.map((source, index) => this.admission.source(source, `${pointer}/sources/${index}`)),
     );
@@ -236,6 +241,13 @@ export class Service implements AsyncDisposable {
       if (owner === undefined) continue;
       throw new InvalidArgumentError(`/outputs/${index}`, `mix ${owner} has an output that goes there`);
     }
+  }
+
+  /** Stores an image, as {@link Assets.put}; mixes that show another one under its name show this one now. */
+  async putAsset(name: string, data: Uint8Array): Promise<Asset> {
+    const asset = await this.assets.put(name, data);
+    await Promise.all(this.mixes().map((mix) => mix.refreshAsset(name)));
+    return asset;
   }
 
   /** Takes a source out of a mix, with its publisher and its isolated recordings. Call within {@link run}. */

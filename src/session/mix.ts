@@ -62,13 +62,13 @@ export class Mix {
   readonly pool: EncodePool;
   readonly pulse = new Pulse();
   readonly meters = new MixMeters();
+  readonly stills: Stills;
   readonly settings: WorkerSettings;
   /** How it went, once everything is closed. Never rejects. */
   readonly finished: Promise<MixSummary>;
   readonly #context: MixContext;
   readonly #opener: SourceOpener;
   readonly #tiles = new TileCache();
-  readonly #stills: Stills;
   readonly #conductor: Conductor;
   readonly #startWallMs: number;
   #joined = 0;
@@ -91,7 +91,7 @@ export class Mix {
     this.clock = virtual ? new VirtualClock() : new LiveClock(originUs, { held });
     this.#startWallMs = wallTimeMs() - this.clock.now() / 1000;
     this.mixer = new AudioMixer(state.audio);
-    this.#stills = new Stills(settings.assetDir);
+    this.stills = new Stills(settings.assetDir);
     this.#opener = new SourceOpener({
       mix: state.id,
       clock: this.clock,
@@ -164,7 +164,7 @@ export class Mix {
       meters: this.meters,
       log: this.#context.log,
       tiles: this.#tiles,
-      stills: this.#stills,
+      stills: this.stills,
       speaker: () => this.#speaker,
       emit: (event) => this.emit(event),
     });
@@ -345,7 +345,7 @@ export class Mix {
     const summary = mixSummary(this, this.#conductor);
     for (const view of this.views.values()) view.close();
     this.#tiles[Symbol.dispose]();
-    this.#stills[Symbol.dispose]();
+    this.stills[Symbol.dispose]();
     this.mixer[Symbol.dispose]();
     return summary;
   }

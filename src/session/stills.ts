@@ -17,7 +17,7 @@ const TRY_AGAIN_MS = 1000;
 
 /** A picture that does not move: a card, an avatar, a slate, a background. */
 export interface Still {
-  /** Equal keys are equal pictures. */
+  /** Equal keys are equal pictures, as long as no asset changes. */
   readonly key: string;
   readonly rect: Rect;
   /** Shown behind it, and in its place until it is rendered or if it cannot be. */
@@ -52,10 +52,11 @@ export function canvasStill({ width, height }: ViewState, asset: string, color: 
  */
 export class Stills implements Disposable {
   readonly #assetDir: string;
-  readonly #ready = new Map<string, Picture>();
+  readonly #ready = new Map<string, Ready>();
   readonly #making = new Map<string, Promise<void>>();
   #isClosed = false;
   readonly #failed = new Set<string>();
+  #rendered = 0;
 
   /** @param assetDir holds a file, or a link to one, for each asset's name. */
   constructor(assetDir: string) {
@@ -74,16 +75,23 @@ export class Stills implements Disposable {
   layer(still: Still): Layer {
     const { key, rect, color } = still;
     const ready = this.#use(key);
-    if (ready !== undefined) return { kind: "card", key, picture: ready, rect };
+    if (ready !== undefined) return layerOf(ready, rect);
     if (still.asset !== undefined || still.svg !== undefined) void this.prepare(still);
-    const plain = `${color}|${rect.width}x${rect.height}`;
-    const picture = this.#use(plain) ?? this.#keep(plain, solid(still));
-    return { kind: "card", key: plain, picture, rect };
+    const plain: Still = { key: `${color}|${rect.width}x${rect.height}`, rect, color };
+    return layerOf(this.#use(plain.key) ?? this.#keep(plain, solid(plain)), rect);
+  }
+
+  /** Renders anew what shows an asset; until that is done the old picture stays. Never rejects. */
+  async refresh(asset: string): Promise<void> {
+    await Promise.all(this.#making.values());
+    this.#failed.clear();
+    const shown = [...this.#ready.values()].filter(({ still }) => still.asset === asset);
+    await Promise.all(shown.map(({ still }) => this.#make(still)));
   }
 
   [Symbol.dispose](): void {
     this.#isClosed = true;
-    for (const picture of this.#ready.values()) picture[Symbol.dispose]();
+    for (const { picture } of this.#ready.values()) picture[Symbol.dispose]();
     this.#ready.clear();
   }
 
@@ -91,7 +99,7 @@ export class Stills implements Disposable {
     const size = { widthPx: still.rect.width, heightPx: still.rect.height };
     try {
       const image = still.svg ?? (await this.#read(still.asset));
-      this.#keep(still.key, await renderImage(image, size, { fit: "cover", background: still.color }));
+      this.#keep(still, await renderImage(image, size, { fit: "cover", background: still.color }));
     } catch {
       // An asset may be put after it was named: its colour stands in for it, and not for ever.
       this.#failed.add(still.key);
@@ -107,23 +115,38 @@ export class Stills implements Disposable {
   }
 
   /** What is in use is the last to be forgotten. */
-  #use(key: string): Picture | undefined {
-    const picture = this.#ready.get(key);
-    if (picture === undefined) return undefined;
+  #use(key: string): Ready | undefined {
+    const ready = this.#ready.get(key);
+    if (ready === undefined) return undefined;
     this.#ready.delete(key);
-    this.#ready.set(key, picture);
-    return picture;
+    this.#ready.set(key, ready);
+    return ready;
   }
 
-  #keep(key: string, picture: Picture): Picture {
-    if (this.#isClosed) return picture;
+  #keep(still: Still, picture: Picture): Ready {
+    const ready = { still, picture, serial: ++this.#rendered };
+    if (this.#isClosed) return ready;
     // Not disposed: a compositor may be about to copy it; the collector frees it.
     const oldest = this.#ready.keys().next().value;
     if (this.#ready.size >= MAX_READY && oldest !== undefined) this.#ready.delete(oldest);
-    this.#ready.set(key, picture);
-    return picture;
+    this.#ready.set(still.key, ready);
+    return ready;
   }
 }
+
+/** A rendered still. The serial tells it from what had its key before. */
+interface Ready {
+  readonly still: Still;
+  readonly picture: Picture;
+  readonly serial: number;
+}
+
+const layerOf = ({ still, picture, serial }: Ready, rect: Rect): Layer => ({
+  kind: "card",
+  key: `${still.key}#${serial}`,
+  picture,
+  rect,
+});
 
 const solid = ({ rect, color }: Still): Picture => Picture.solid(rect.width, rect.height, toYuv(color));
 

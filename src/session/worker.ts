@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { MixStats } from "../contract/status.ts";
 import type { FromWorker, ToWorker, WorkerMethod, WorkerMethods } from "../contract/worker.ts";
-import { ExistsError, errorInfo, NotFoundError, NotSupportedError } from "../core/error.ts";
+import { ExistsError, errorInfo, NotFoundError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import type { DecodingSlots } from "./decoding-slot.ts";
 import { Mix } from "./mix.ts";
@@ -9,6 +9,8 @@ import type { Publishers } from "./source-opener.ts";
 
 /** How often control hears that we live. */
 const ALIVE_MS = 500;
+/** How often the event loop's delay is measured; Node's figures contain it. */
+const LOOP_PERIOD_MS = 10;
 
 /** What a worker needs of its process. */
 export interface WorkerContext {
@@ -29,7 +31,7 @@ export class Worker {
   readonly #context: WorkerContext;
   readonly #mixes = new Map<string, Mix>();
   readonly #handlers: Handlers;
-  readonly #loopDelay = monitorEventLoopDelay({ resolution: 10 });
+  readonly #loopDelay = monitorEventLoopDelay({ resolution: LOOP_PERIOD_MS });
 
   constructor(context: WorkerContext) {
     this.#context = context;
@@ -102,8 +104,13 @@ export class Worker {
     return {
       cpuSeconds: (user + system) / 1e6,
       rssBytes: process.memoryUsage.rss(),
-      loopDelayMs: this.#loopDelay.mean / 1e6,
+      loopDelayMs: this.#loopDelayMs(),
     };
+  }
+
+  #loopDelayMs(): number {
+    const { count, mean } = this.#loopDelay;
+    return count === 0 ? 0 : Math.max(0, mean / 1e6 - LOOP_PERIOD_MS);
   }
 
   #table(): Handlers {
@@ -129,9 +136,7 @@ export class Worker {
       "output.pause": (params) => done(mix(params).output(params.id).pause()),
       "output.resume": (params) => done(mix(params).output(params.id).resume()),
       "snapshot.take": (params) => mix(params).snapshot(params.view, params.format),
-      probe: () => {
-        throw new NotSupportedError("a worker does not probe; the control process forks a prober");
-      },
+      "asset.refresh": async (params) => done(await mix(params).stills.refresh(params.name)),
     };
   }
 }

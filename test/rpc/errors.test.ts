@@ -25,6 +25,18 @@ const document = {
   arrangements: [{ sources: [0, null], slots: [{ id: "s", x: 2, y: 0, width: 1, height: 1 }] }],
 };
 
+const pictured = {
+  tessera: 1,
+  name: "x",
+  background: { image: "nope" },
+  arrangements: [{ grid: {} }],
+};
+const stamped = {
+  ...pictured,
+  background: {},
+  overlays: [{ id: "o", image: "nope", x: 0, y: 0, width: 0.1 }],
+};
+
 /** Method, parameters, JSON-RPC number, our code, pointer, and a word of the message. */
 const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
   ["mix.get", {}, -32602, "ERR_INVALID_ARGUMENT", "/mix", /./],
@@ -268,6 +280,33 @@ const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
   ["output.pause", { mix: "m", output: "r" }, -32602, "ERR_INVALID_ARGUMENT", "/output", /not a recording/],
   ["asset.put", { name: "x", data: "@@" }, -32602, "ERR_INVALID_ARGUMENT", "/data", /base64/],
   ["asset.put", { name: "x", data: "aGVsbG8=" }, -32602, "ERR_INVALID_ARGUMENT", "/data", /neither PNG/],
+  ...(
+    [
+      ["mix.create", { sources: [{ kind: "test", avatar: "nope" }] }, "/sources/0/avatar"],
+      ["mix.create", { views: [{ slate: "nope" }] }, "/views/0/slate"],
+      ["mix.create", { views: [{ layout: pictured }] }, "/views/0/layout/background/image"],
+      ["mix.apply", { mix: "m", spec: { views: [{ slate: "nope" }] } }, "/spec/views/0/slate"],
+      [
+        "mix.apply",
+        { mix: "m", spec: { views: [{ layout: stamped }] } },
+        "/spec/views/0/layout/overlays/0/image",
+      ],
+      ["source.add", { mix: "m", source: { kind: "test", avatar: "nope" } }, "/source/avatar"],
+      ["source.update", { mix: "m", source: "a", avatar: "nope" }, "/avatar"],
+      ["view.add", { mix: "m", view: { id: "v", slate: "nope" } }, "/view/slate"],
+      ["view.add", { mix: "m", view: { id: "v", layout: pictured } }, "/view/layout/background/image"],
+      ["view.update", { mix: "m", view: "main", slate: "nope" }, "/slate"],
+      ["layout.set", { mix: "m", layout: pictured }, "/layout/background/image"],
+      ["layout.set", { mix: "m", layout: stamped, dryRun: true }, "/layout/overlays/0/image"],
+    ] as const
+  ).map(([name, params, at]): (typeof CASES)[number] => [
+    name,
+    params,
+    -32602,
+    "ERR_INVALID_ARGUMENT",
+    at,
+    /no asset nope/,
+  ]),
   ["asset.get", { name: "x" }, -32001, "ERR_NOT_FOUND", undefined, /x/],
   ["snapshot.take", { mix: "m", view: "v" }, -32001, "ERR_NOT_FOUND", undefined, /v/],
   ["snapshot.take", { mix: "m", format: "gif" }, -32602, "ERR_INVALID_ARGUMENT", "/format", /./],

@@ -219,21 +219,22 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     await using node = await Served.start();
     await node.call("asset.put", { name: "slate", data: await square(node.data, "red") });
     await node.call("asset.put", { name: "face", data: await square(node.data, "lime") });
-    await node.call("mix.create", { id: "m", views: [{ ...VIEW, slate: "late" }] });
+    await node.call("mix.create", { id: "m", views: [VIEW] });
     const corner = async (file: string): Promise<number[]> =>
       await pixel(await snapshot(node, "m", file), 4, 4);
     expect(near(await corner("none.png"), [0x10, 0x14, 0x18])).toBe(true);
-    await node.call("asset.put", { name: "late", data: await square(node.data, "blue") });
-    await until("a slate that came later", async () => near(await corner("late.png"), [0, 0, 255]));
     await node.call("view.update", { mix: "m", view: "main", slate: "slate" });
-    await sleep(700);
+    await until("the slate", async () => near(await corner("slate.png"), [255, 0, 0]));
+    await node.call("asset.remove", { name: "slate" });
+    expect(near(await corner("removed.png"), [255, 0, 0])).toBe(true);
+    await node.call("asset.put", { name: "slate", data: await square(node.data, "blue") });
     const slate = await snapshot(node, "m", "slate.png");
     for (const [x, y] of [
       [4, 4],
       [320, 180],
       [636, 356],
     ] as const)
-      expect(await pixel(slate, x, y)).toSatisfy((colour: number[]) => near(colour, [255, 0, 0]));
+      expect(await pixel(slate, x, y)).toSatisfy((colour: number[]) => near(colour, [0, 0, 255]));
     await node.call("source.add", {
       mix: "m",
       source: { ...counter, avatar: "face", video: { muted: true } },

@@ -18,9 +18,9 @@ const shades = (stills: Stills, still: Still): number[] => {
   if (layer.kind !== "card") throw new Error("no card");
   return [...new Set(luma(layer.picture))].sort((a, b) => a - b);
 };
-const asset = async (name: string): Promise<Still> => {
-  const white = { width: 8, height: 8, channels: 3, background: "#ffffff" } as const;
-  writeFileSync(join(folder, name), await sharp({ create: white }).png().toBuffer());
+const asset = async (name: string, background = "#ffffff"): Promise<Still> => {
+  const plain = { width: 8, height: 8, channels: 3, background } as const;
+  writeFileSync(join(folder, name), await sharp({ create: plain }).png().toBuffer());
   return { key: `asset ${name}`, rect: RECT, color: "#000000", asset: name };
 };
 
@@ -60,6 +60,27 @@ describe("a still", () => {
       });
       expect(shades(stills, still)).toEqual([WHITE]);
     }
+  });
+
+  test("of an asset that is put anew is the new image, under another key so that it is drawn", async () => {
+    using stills = new Stills(folder);
+    const still = await asset("logo");
+    await stills.prepare(still);
+    const before = stills.layer(still);
+    await asset("logo", "#000000");
+    expect(shades(stills, still)).toEqual([WHITE]);
+    await stills.refresh("logo");
+    expect(shades(stills, still)).toEqual([16]);
+    expect(stills.layer(still)).not.toMatchObject({ key: "key" in before ? before.key : "" });
+  });
+
+  test("of an asset that is removed stays", async () => {
+    using stills = new Stills(folder);
+    const still = await asset("gone");
+    await stills.prepare(still);
+    rmSync(join(folder, "gone"));
+    await stills.refresh("gone");
+    expect(shades(stills, still)).toEqual([WHITE]);
   });
 
   test("that is ready after its mix has ended is not kept", async () => {

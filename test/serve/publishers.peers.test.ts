@@ -1,14 +1,16 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
 import { expect, test } from "vitest";
 import { RTMP } from "../../src/protocol/rtmp-message.ts";
 import { RawPublisher } from "../door/raw-publisher.ts";
 import { counterVideo } from "../kit/media.ts";
+import { makeCertificate } from "../kit/nginx.ts";
 import { requirePeer } from "../kit/peers.ts";
-import { Program, until } from "../kit/process.ts";
+import { freePort, Program, until } from "../kit/process.ts";
 import { confessed, expectEveryPicture, framesOf } from "./frames.ts";
 import { flvTags, manifestOf, publish, randomFrom } from "./media.ts";
-import { Served } from "./served.ts";
+import { Folder, Served } from "./served.ts";
 
 const VIEW = { id: "main", width: 640, height: 360 };
 const WHOLE = { x: 0, y: 0, width: 640, height: 360 };
@@ -141,6 +143,44 @@ requirePeer("ffmpeg", "gstreamer")("publishers at the RTMP door", () => {
     expect(fromUs).toBeGreaterThan(start);
     expectEveryPicture(frames, confessed(undefined, after, after.views[1]?.id));
     expect(node.eventsOf("m", "mix.restarted")).toEqual([]);
+  }, 90_000);
+});
+
+requirePeer("ffmpeg", "openssl")("publishers at the RTMPS door", () => {
+  test("come in over TLS, and whoever speaks something else there is cut off and harms nobody", async () => {
+    using folder = new Folder();
+    const { cert, key } = await makeCertificate(folder.path);
+    const port = await freePort();
+    const args = ["--rtmps", `127.0.0.1:${port}`, "--tls-cert", cert, "--tls-key", key];
+    await using node = await Served.start({ args });
+    const outputs = [{ kind: "file", id: "main", path: "main.mp4" }];
+    const sources = [{ kind: "rtmp", id: "cam" }];
+    await node.call("mix.create", { id: "m", views: [VIEW], sources, outputs });
+    const media = await counterVideo({ seconds: 40, source: 5, tone: 900 });
+    await using _camera = await publish(media, `rtmps://127.0.0.1:${port}/live/m?source=cam`);
+    await until("its pictures", async () => (await node.sourceStats("m", "cam")).decoded > 60);
+    await node.call("output.add", { mix: "m", output: { kind: "file", id: "rec", path: "rec.mkv" } });
+    await node.sent("m", "rec", 30);
+    const before = await node.stats("m");
+
+    await using plain = await RawPublisher.open(port);
+    await using mute = await RawPublisher.open(port);
+    expect(await plain.publish("m?source=other"), "plain RTMP where TLS is spoken").toBeUndefined();
+    const secure = connectTls({ port: node.rtmpPort, host: "127.0.0.1", rejectUnauthorized: false });
+    await until("TLS where plain RTMP is spoken is cut off", () => secure.once("error", () => {}).destroyed);
+    await until("who says nothing is cut off", () => mute.isClosed);
+    const intruder = await publish(media, `rtmps://127.0.0.1:${port}/live/m?source=cam`, 5);
+    expect((await intruder.exited).code, "the key is in use at either door").not.toBe(0);
+    const other = await publish(media, `rtmp://127.0.0.1:${node.rtmpPort}/live/m?source=cam`, 5);
+    expect((await other.exited).code, "the key is in use at either door").not.toBe(0);
+
+    const after = await node.stats("m");
+    await node.call("mix.close", { mix: "m" });
+    expect(node.eventsOf("m", "source.online")).toHaveLength(1);
+    expect(node.eventsOf("m", "source.added", "other")).toEqual([]);
+    const frames = await framesOf(node.recording("rec.mkv"), [WHOLE], after);
+    expect(frames.pictures).toBeGreaterThan(150);
+    expectEveryPicture(frames, confessed(before, after));
   }, 90_000);
 });
 

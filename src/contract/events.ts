@@ -26,8 +26,6 @@ export type MixEventBody =
     }
   | { readonly type: "source.stale"; readonly source: string }
   | { readonly type: "source.quarantined"; readonly source: string; readonly error: ErrorInfo }
-  | { readonly type: "source.rebased"; readonly source: string; readonly jumpMs: number }
-  | { readonly type: "source.warning"; readonly source: string; readonly why: string }
   | { readonly type: "source.onAir"; readonly source: string; readonly views: readonly string[] }
   | {
       readonly type: "speaker.changed";

@@ -19,8 +19,6 @@ export const EVENT_TYPES: readonly MixEventBody["type"][] = Object.keys({
   "source.offline": 0,
   "source.stale": 0,
   "source.quarantined": 0,
-  "source.rebased": 0,
-  "source.warning": 0,
   "source.onAir": 0,
   "speaker.changed": 0,
   "layout.applied": 0,

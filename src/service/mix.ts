@@ -1,3 +1,4 @@
+import { relative } from "node:path";
 import type { MixEventBody } from "../contract/events.ts";
 import type { MixStats } from "../contract/status.ts";
 import type { LayoutReceipt, MixState, Snapshot, ViewState, WorkerSettings } from "../contract/worker.ts";
@@ -209,7 +210,10 @@ export class Mix implements Runnable {
     if (stats === undefined) throw new BusyError(`mix ${this.id} did not answer within ${limitMs} ms`);
     const absent = this.#state.sources.filter(({ id }) => this.#absence.has(id));
     const told = absent.map((source) => absentStatus(source, this.status.source(source.id)));
-    return { ...stats, sources: [...stats.sources, ...told] };
+    const outputs = stats.outputs.map((output) =>
+      output.path === undefined ? output : { ...output, path: this.#named(output.path) },
+    );
+    return { ...stats, sources: [...stats.sources, ...told], outputs };
   }
 
   /** What `view` shows now. @throws {BusyError} `ERR_BUSY` if it takes longer than 5 s. */
@@ -284,7 +288,12 @@ export class Mix implements Runnable {
     if (event.type === "source.added" && this.#told.has(event.source)) return;
     if (event.type === "source.added") this.#told.add(event.source);
     if (event.type === "source.removed") this.#told.delete(event.source);
-    this.emit(event, message.atUs);
+    this.emit("path" in event ? { ...event, path: this.#named(event.path) } : event, message.atUs);
+  }
+
+  /** Callers know recordings by their path in the folder of recordings, as they gave it. */
+  #named(path: string): string {
+    return relative(this.#host.settings.dataDir, path);
   }
 
   #commit(next: MixState): void {

@@ -58,6 +58,7 @@ function sourceStatus(mix: Mix, source: Source): SourceStatus {
     avOffsetMs: -sound.playout.errorMs,
     frozenMs: source.frozenMs(now),
     decoded: picture.decoded,
+    ...(picture.info === undefined ? {} : { decoder: "cpu" }),
     lufs: finite(sound.lufs.momentary),
     truePeakDb: finite(sound.truePeakDb),
     warnings: source.warnings,

@@ -270,11 +270,11 @@ export class Mix {
     setTimeout(() => glance[Symbol.dispose](), GLANCE_MS).unref();
     await this.updateVisibility();
     await view.prepareStills();
-    const picture = await view.nextPicture();
-    if (picture === undefined) throw new NotFoundError(`view ${id} is gone`);
-    using still = picture;
+    const shown = await view.nextPicture();
+    if (shown === undefined) throw new NotFoundError(`view ${id} is gone`);
+    using still = shown.picture;
     const data = await encodeStill(still, format);
-    return { data, width: still.widthPx, height: still.heightPx, ptsUs: this.clock.now() };
+    return { data, width: still.widthPx, height: still.heightPx, ptsUs: shown.atUs };
   }
 
   stats(): Omit<MixStats, "process"> {

@@ -45,6 +45,7 @@ export class View {
   readonly #compositor: Compositor;
   readonly #layout: ViewLayout;
   #last: Picture | undefined;
+  #lastUs = us(0);
   #nextFrame: number;
   #lastArrivalUs = us(0);
   #glances = 0;
@@ -91,11 +92,11 @@ export class View {
     return this.encodes.size > 0 || this.#glances > 0;
   }
 
-  /** The next picture composed; the caller's. Until {@link glance} is disposed the view is drawn. */
-  async nextPicture(): Promise<Picture | undefined> {
+  /** The next picture composed, the caller's, and its time. Until {@link glance} is disposed the view is drawn. */
+  async nextPicture(): Promise<{ readonly picture: Picture; readonly atUs: Micros } | undefined> {
     this.#composed ??= Promise.withResolvers<void>();
     await this.#composed.promise;
-    return this.#last?.clone();
+    return this.#last === undefined ? undefined : { picture: this.#last.clone(), atUs: this.#lastUs };
   }
 
   /** Renders what does not move in the next picture, so that nothing stands in for it. Never rejects. */
@@ -243,6 +244,7 @@ export class View {
     const picture = await this.#compositor.compose(layers);
     this.#last?.[Symbol.dispose]();
     this.#last = picture;
+    this.#lastUs = at;
     this.#composed?.resolve();
     this.#composed = undefined;
     const tookMs = performance.now() - began;

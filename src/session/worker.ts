@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { MixStats } from "../contract/status.ts";
 import type { FromWorker, ToWorker, WorkerMethod, WorkerMethods } from "../contract/worker.ts";
-import { ExistsError, errorInfo, NotFoundError } from "../core/error.ts";
+import { BusyError, ExistsError, errorInfo, NotFoundError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import type { DecodingSlots } from "./decoding-slot.ts";
 import { Mix } from "./mix.ts";
@@ -95,7 +95,8 @@ export class Worker {
 
   #mix(id: string): Mix {
     const mix = this.#mixes.get(id);
-    if (mix === undefined) throw new NotFoundError(`no mix ${id} here`);
+    // Control asks for what it opened: a mix that is not here has just ended.
+    if (mix === undefined) throw new BusyError(`mix ${id} is ending`);
     return mix;
   }
 

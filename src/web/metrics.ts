@@ -109,8 +109,10 @@ export class Metrics implements Disposable {
     }
     for (const { id, dropped } of outputs)
       this.#counts.dropped.inc({ mix, output: id, why: "slow" }, dropped);
-    for (const { id, codec, decoder, avOffsetMs } of sources) {
+    for (const { id, codec, decoder, avOffsetMs, warnings } of sources) {
       this.#gauges.avOffset.set({ mix, source: id }, avOffsetMs / 1000);
+      for (const [why, count] of Object.entries(warnings))
+        this.#counts.warnings.inc({ mix, source: id, why }, count);
       if (decoder !== undefined) this.#gauges.decoders.inc({ device: decoder, codec: codec.video ?? "" });
     }
     for (const { device, key } of encoders) {
@@ -158,6 +160,7 @@ function counters(registry: Registry) {
     late: make("tessera_tick_late_total", "Ticks that began over half a period late", ["mix", "view"]),
     repeated: make("tessera_frames_repeated_total", "Pictures sent again for want of time", ["mix", "view"]),
     dropped: make("tessera_frames_dropped_total", "Packets that one output lost", ["mix", "output", "why"]),
+    warnings: make("tessera_source_warnings_total", "What was odd about a source", ["mix", "source", "why"]),
     restarts: make("tessera_worker_restarts_total", "Workers that died under a mix", ["why"]),
   };
 }

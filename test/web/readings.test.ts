@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => web[Symbol.asyncDispose]());
 
-/** Names as the interface has them, with the kind of each. */
+/** Names as the interface has them and one of our own, with the kind of each. */
 const METRICS: Record<string, string> = {
   tessera_mixes: "gauge",
   tessera_sources: "gauge",
@@ -27,6 +27,7 @@ const METRICS: Record<string, string> = {
   tessera_tick_late_total: "counter",
   tessera_frames_repeated_total: "counter",
   tessera_frames_dropped_total: "counter",
+  tessera_source_warnings_total: "counter",
   tessera_compose_seconds: "histogram",
   tessera_encode_seconds: "histogram",
   tessera_added_latency_seconds: "histogram",
@@ -40,7 +41,7 @@ const METRICS: Record<string, string> = {
 const scrape = async (): Promise<string> => await (await fetch(`${web.url}/metrics`)).text();
 
 describe("/metrics", () => {
-  test("has exactly the metrics of the interface", async () => {
+  test("has exactly these metrics", async () => {
     const types = [...(await scrape()).matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [
       name,
       type,
@@ -62,6 +63,7 @@ describe("/metrics", () => {
       'tessera_decoders{device="cpu",codec="h264"} 2',
       'tessera_tick_late_total{mix="m",view="main"} 2',
       'tessera_frames_repeated_total{mix="m",view="main"} 1',
+      'tessera_source_warnings_total{mix="m",source="a",why="timestampJumps"} 2',
       'tessera_compose_seconds_bucket{mix="m",le="0.001"} 5',
       'tessera_compose_seconds_bucket{mix="m",le="0.01"} 8',
       'tessera_compose_seconds_bucket{mix="m",le="+Inf"} 9',

@@ -7,7 +7,8 @@ import { settingsKey, type VideoWish, videoSettings } from "../encode/video-sett
 import { TICK_SAMPLES } from "../media/frame.ts";
 import type { AudioMixer } from "../mixer/audio/audio-mixer.ts";
 import type { SumRequest } from "../mixer/audio/mix-sum.ts";
-import { AudioEncode, type EncodeContext, type PacketTaker, VideoEncode } from "./encodes.ts";
+import { AudioEncode, type EncodeContext, VideoEncode } from "./encodes.ts";
+import type { PacketTaker } from "./packet-takers.ts";
 import { MinusFeed } from "./sound-feed.ts";
 import type { View } from "./view.ts";
 
@@ -17,10 +18,11 @@ export class EncodePool {
   readonly #context: EncodeContext;
   readonly #video = new Map<string, VideoEncode>();
   readonly #views = new Map<VideoEncode, View>();
-  /** Opened for outputs that have not come over yet. */
-  readonly #reserved = new Set<VideoEncode>();
   readonly #audio = new Map<string, AudioEncode>();
   readonly #feeds = new Map<PacketTaker, MinusFeed>();
+  /** Outputs that still get what encoders hold for them. */
+  readonly #leaving = new Set<Promise<unknown>>();
+  #full: ReadonlySet<VideoEncode> = new Set();
   #count = 0;
   #nextTick: number;
 
@@ -86,20 +88,18 @@ export class EncodePool {
   }
 
   /**
-   * Moves an output to the encoder of another wish between two pictures. An output that left meanwhile stays away.
+   * Moves an output to the encoder of another wish between two pictures. Settles when the one before has given its last.
    *
    * @throws as {@link video}; then the output stays where it is.
    */
   async moveVideo(view: View, wish: VideoWish, user: PacketTaker): Promise<void> {
     const next = this.video(view, wish);
-    const before = [...this.#video.values()].find((encode) => encode.users.has(user));
-    if (before === undefined || before === next) return;
-    this.#reserved.add(next);
-    // Both: what `next` still has in work, `before` has given already.
-    while (!(before.isIdle && next.isIdle)) await Promise.all([before.idle(), next.idle()]);
-    this.#reserved.delete(next);
-    if (before.users.delete(user)) next.add(user);
-    await this.sweep();
+    const before = [...this.#video.values()].find((encode) => encode.has(user));
+    if (before === next) return;
+    const { untilUs, left } = before?.leave(user) ?? {};
+    if (untilUs !== undefined && left !== undefined) next.takeOver(user, untilUs, left);
+    else if (before !== undefined) next.add(user);
+    await this.#going([left, this.sweep()]);
   }
 
   /** Gives an output another sum, from the next tick on. */
@@ -111,29 +111,50 @@ export class EncodePool {
     void this.sweep();
   }
 
-  /** Lets an output go; encoders without users close. */
-  release(user: PacketTaker): Promise<void> {
+  /** Lets an output go, after what its encoders have for it; encoders without users close. */
+  async release(user: PacketTaker): Promise<void> {
     this.#feeds.get(user)?.close();
     this.#feeds.delete(user);
-    for (const encode of [...this.#video.values(), ...this.#audio.values()]) encode.users.delete(user);
-    return this.sweep();
+    for (const [key, encode] of this.#audio) {
+      // Its last user: gets what is still inside.
+      if (encode.users.has(user) && encode.users.size === 1) this.#closeAudio(key, encode);
+      encode.users.delete(user);
+    }
+    const leaving = [...this.#video.values()].map((encode) => encode.leave(user).left);
+    await this.#going([...leaving, this.sweep()]);
   }
 
   /** Closes encoders without users; they are out of their views at once. Never rejects. */
   async sweep(): Promise<void> {
-    for (const [key, encode] of this.#audio) {
-      if (encode.users.size > 0) continue;
-      this.#audio.delete(key);
-      encode.close(us(0));
-    }
-    const isIdle = (encode: VideoEncode): boolean => encode.users.size === 0 && !this.#reserved.has(encode);
-    const idle = [...this.#video].filter(([, encode]) => isIdle(encode));
+    for (const [key, encode] of this.#audio) if (encode.users.size === 0) this.#closeAudio(key, encode);
+    const idle = [...this.#video].filter(([, encode]) => encode.users === 0);
     for (const [key, encode] of idle) {
       this.#video.delete(key);
       this.#views.get(encode)?.encodes.delete(encode);
       this.#views.delete(encode);
     }
     await Promise.all(idle.map(([, encode]) => encode.close()));
+  }
+
+  async #going(parts: readonly (Promise<void> | undefined)[]): Promise<void> {
+    const gone = Promise.all(parts);
+    this.#leaving.add(gone);
+    await gone;
+    this.#leaving.delete(gone);
+  }
+
+  #closeAudio(key: string, encode: AudioEncode): void {
+    this.#audio.delete(key);
+    encode.close(us(0));
+  }
+
+  /** The video encoders that have become too slow since this was last asked, each in words. */
+  overloads(): string[] {
+    const before = this.#full;
+    this.#full = new Set([...this.videos].filter(({ isFull }) => isFull));
+    return [...this.#full]
+      .filter((encode) => !before.has(encode))
+      .map((encode) => `encoder ${encode.id} is too slow: pictures are left out or repeated`);
   }
 
   /** Encodes the audio tick that the mixer just made. */
@@ -151,7 +172,7 @@ export class EncodePool {
     this.#feeds.clear();
     for (const encode of this.#audio.values()) encode.close(nowUs);
     this.#audio.clear();
-    await Promise.all([...this.#video.values()].map((encode) => encode.close()));
+    await Promise.all([...this.#leaving, ...[...this.#video.values()].map((encode) => encode.close())]);
   }
 
   status(nowUs: Micros): EncoderStatus[] {

@@ -1,5 +1,5 @@
 import type { EncoderStatus } from "../contract/status.ts";
-import { type ErrorInfo, errorInfo } from "../core/error.ts";
+import { errorInfo } from "../core/error.ts";
 import { frameIndexAt, frameTime } from "../core/rational.ts";
 import { type Micros, us } from "../core/time.ts";
 import { describe, settingsKey } from "../encode/video-settings.ts";
@@ -12,20 +12,24 @@ import { Picture } from "../native/picture.ts";
 import { Scaler } from "../native/scaler.ts";
 import { VideoEncoder, type VideoEncoderSettings } from "../native/video-encoder.ts";
 import type { MixMeters } from "./mix-meters.ts";
-
-/** Who gets an encoder's packets. Never waits, never throws. */
-export interface PacketTaker {
-  /** Every picture counts, as in a file: for others a slow encoder leaves pictures out. */
-  readonly keepsAll?: boolean;
-  take(packet: Packet): void;
-  /** The encoder broke: nothing more will come. */
-  lost(error: ErrorInfo): void;
-}
+import { type PacketTaker, PacketTakers } from "./packet-takers.ts";
 
 /** How far an encoder may be behind before its view repeats pictures (files) or it leaves numbers out (live sinks). */
 const MAX_BEHIND_US = 500_000;
-/** Nor does it hold more for a file: pictures are memory. */
+/**
+ * Nor does it hold more for a file, as pictures are memory: beyond this the newest displaces the one before it and stands
+ * under the numbers of both. A repeated picture costs next to nothing, so it catches up, and no number is missing.
+ */
 const MAX_HELD_US = 10e6;
+
+/** A picture that waits for its encoder. */
+interface Job {
+  picture: Picture;
+  at: Micros;
+  arrivalUs: Micros | undefined;
+  /** It is the one after the picture before it; false where it has displaced others. */
+  follows: boolean;
+}
 
 /** What encoders need of their mix. */
 export interface EncodeContext {
@@ -43,24 +47,26 @@ export class VideoEncode {
   readonly key: string;
   readonly rate = new RateMeter();
   readonly encodeMs = new Window();
-  readonly users = new Set<PacketTaker>();
   readonly encoder: VideoEncoder;
   readonly id: string;
   readonly #settings: VideoEncoderSettings;
   readonly #context: EncodeContext;
+  readonly #takers = new PacketTakers();
   #scaler: Scaler | undefined;
   #nextIndex: number | undefined;
   #turn: Promise<void> = Promise.resolve();
-  #wantsKey = false;
   #behind = 0;
   #pending = 0;
   /** Mix times of the newest picture handed in and the newest begun. */
   #offeredUs = us(0);
   #begunUs = us(0);
-  /** The last picture handed in was left out: what follows does not fill its place. */
-  #leftOut = false;
+  /** Handed in last and not begun yet. */
+  #newest: Job | undefined;
+  #isFull = false;
   #skipped = 0;
+  #replaced = 0;
   #frames = 0;
+  #packets = 0;
   #broken = false;
   #closing: Promise<void> | undefined;
 
@@ -73,8 +79,17 @@ export class VideoEncode {
     this.encoder = VideoEncoder.open(settings);
   }
 
+  /** Numbers without a picture: it fell behind, and nobody keeps all. */
   get skipped(): number {
     return this.#skipped;
+  }
+  /** Numbers under which whoever keeps all got a later picture instead of their own: it fell very far behind. */
+  get replaced(): number {
+    return this.#replaced;
+  }
+  /** True while too many pictures wait, and each new one displaces another. */
+  get isFull(): boolean {
+    return this.#isFull;
   }
   get frames(): number {
     return this.#frames;
@@ -103,17 +118,70 @@ export class VideoEncode {
   }
 
   get #keepsAll(): boolean {
-    for (const { keepsAll } of this.users) if (keepsAll === true) return true;
-    return this.#context.sync;
+    return this.#takers.keepAll || this.#context.sync;
   }
 
+  /** How many take its packets and are not leaving. */
+  get users(): number {
+    return this.#takers.size;
+  }
+
+  has(user: PacketTaker): boolean {
+    return this.#takers.has(user);
+  }
+
+  /** Gives `user` what is encoded from the next picture handed in on, a key frame first. */
   add(user: PacketTaker): void {
-    this.users.add(user);
-    this.#wantsKey = true;
+    this.#takers.add(user, this.#nextUs);
   }
 
   /**
-   * Takes the picture of mix time `at`; disposes it. Settles when it is encoded, or left out because too many wait.
+   * Takes `user` over from another encoder, at the picture of mix time `fromUs`.
+   *
+   * @param after what the other one still has for it comes first: settles when that is given.
+   */
+  takeOver(user: PacketTaker, fromUs: Micros, after: Promise<void>): void {
+    this.#takers.add(user, fromUs, after);
+    const { rate } = this.#settings;
+    this.#nextIndex ??= frameIndexAt(us(fromUs - 1), rate) + 1;
+  }
+
+  /**
+   * Gives `user` the pictures handed in so far and no more.
+   *
+   * @returns the mix time from which on it gets none, undefined if there was none yet; and when it has got all before,
+   *   which it will as others come in or when this is closed.
+   */
+  leave(user: PacketTaker): { readonly untilUs: Micros | undefined; readonly left: Promise<void> } {
+    const untilUs = this.#nextUs;
+    const left = this.#takers.leave(user, untilUs ?? 0);
+    this.#settle();
+    return { untilUs, left };
+  }
+
+  /** When the picture after those handed in is due; undefined before the first. */
+  get #nextUs(): Micros | undefined {
+    const { rate } = this.#settings;
+    const afterOffered = this.#pending === 0 ? 0 : frameIndexAt(this.#offeredUs, rate) + 1;
+    if (this.#nextIndex === undefined && this.#pending === 0) return undefined;
+    return frameTime(Math.max(this.#nextIndex ?? 0, afterOffered), rate);
+  }
+
+  get #holdsBack(): boolean {
+    return this.#packets < this.#frames;
+  }
+
+  /** Who is leaving and has got everything has left. */
+  #settle(): void {
+    const next = this.#nextIndex;
+    if (this.#broken) this.#takers.end();
+    else if (!this.#holdsBack)
+      this.#takers.given(next === undefined ? 0 : frameTime(next, this.#settings.rate));
+  }
+
+  /**
+   * Takes the picture of mix time `at`; disposes it. Settles when it is encoded, or another in its place because too many
+   * wait.
    *
    * @param arrivalUs when the newest source picture in it arrived, if it has a new one.
    */
@@ -124,33 +192,38 @@ export class VideoEncode {
     }
     if (this.#pending === 0) this.#begunUs = at;
     this.#offeredUs = at;
-    if (this.#behindUs > (this.#keepsAll ? MAX_HELD_US : MAX_BEHIND_US)) {
-      picture[Symbol.dispose]();
-      this.#leftOut = true;
+    const waiting = this.#newest;
+    const tooMany = this.#behindUs > (this.#keepsAll ? MAX_HELD_US : MAX_BEHIND_US);
+    this.#isFull = tooMany && waiting !== undefined;
+    if (tooMany && waiting !== undefined) {
+      waiting.picture[Symbol.dispose]();
+      Object.assign(waiting, { picture, at, arrivalUs, follows: false });
       return this.#turn;
     }
-    const follows = !this.#leftOut;
-    this.#leftOut = false;
+    const job = { picture, at, arrivalUs, follows: true };
+    this.#newest = job;
     this.#behind += 1;
     this.#pending += 1;
-    this.#turn = this.#turn.then(() => this.#take(picture, { at, arrivalUs, follows }));
+    this.#turn = this.#turn.then(() => this.#take(job));
     return this.#turn;
   }
 
-  async #take(
-    picture: Picture,
-    { at, arrivalUs, follows }: { at: Micros; arrivalUs: Micros | undefined; follows: boolean },
-  ): Promise<void> {
+  async #take(job: Job): Promise<void> {
+    if (this.#newest === job) this.#newest = undefined;
+    const { picture, at, arrivalUs, follows } = job;
     using owned = picture;
     this.#behind -= 1;
     this.#begunUs = at;
     const due = frameIndexAt(at, this.#settings.rate);
     const next = this.#nextIndex ?? due;
-    const isGap = frameTime(due - next, this.#settings.rate) > MAX_BEHIND_US && !this.#keepsAll;
-    const first = follows && !isGap ? next : Math.max(next, due);
+    const isGap = frameTime(due - next, this.#settings.rate) > MAX_BEHIND_US;
+    const mayFill = this.#keepsAll || (follows && !isGap);
+    const first = mayFill ? next : Math.max(next, due);
     this.#skipped += first - next;
+    if (!follows) this.#replaced += Math.max(0, due - first);
     for (this.#nextIndex = first; this.#nextIndex <= due && !this.#broken; this.#nextIndex++)
       await this.#encode(owned, this.#nextIndex);
+    this.#settle();
     if (arrivalUs !== undefined)
       this.#context.meters.addedLatency.observe((this.#context.clock.now() - arrivalUs) / 1e6);
     this.#pending -= 1;
@@ -169,6 +242,7 @@ export class VideoEncode {
     } catch (error) {
       this.#break(error);
     }
+    this.#takers.end();
     await this.encoder.close();
     this.#scaler?.[Symbol.dispose]();
   }
@@ -179,7 +253,7 @@ export class VideoEncode {
       id: this.id,
       key: describe(this.#settings),
       kind: "video",
-      users: this.users.size,
+      users: this.users,
       fps: perSecond,
       bitrateBps: Math.round(bitsPerSecond),
       device: "cpu",
@@ -188,16 +262,13 @@ export class VideoEncode {
   }
 
   async #encode(view: Picture, index: number): Promise<void> {
-    const forceKey = this.#wantsKey;
-    this.#wantsKey = false;
+    const forceKey = this.#takers.needKey(frameTime(index, this.#settings.rate), this.#holdsBack);
     const began = performance.now();
     try {
       const picture = await this.#fitted(view);
-      this.#give(
-        await this.encoder.encode(picture, index, { forceKey, sync: this.#context.sync }),
-        frameTime(index, this.#settings.rate),
-      );
+      const packets = await this.encoder.encode(picture, index, { forceKey, sync: this.#context.sync });
       this.#frames += 1;
+      this.#give(packets, frameTime(index, this.#settings.rate));
     } catch (error) {
       this.#break(error);
     } finally {
@@ -225,14 +296,16 @@ export class VideoEncode {
   #give(packets: readonly Packet[], nowUs: Micros): void {
     for (const packet of packets) {
       this.rate.add(nowUs, packet.data.byteLength);
-      for (const user of this.users) user.take(packet);
+      this.#takers.give(packet);
     }
+    this.#packets += packets.length;
   }
 
   #break(error: unknown): void {
     if (this.#broken) return;
     this.#broken = true;
-    for (const user of this.users) user.lost(errorInfo(error));
+    this.#takers.lose(errorInfo(error));
+    this.#takers.end();
   }
 }
 

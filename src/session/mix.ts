@@ -176,8 +176,8 @@ export class Mix {
   async removeView(id: string): Promise<void> {
     const view = this.#view(id);
     this.views.delete(id);
-    for (const output of [...this.outputs.values()])
-      if (output.spec.view === id) await this.removeOutput(output.spec.id);
+    const shown = [...this.outputs.values()].filter((output) => output.spec.view === id);
+    await Promise.all(shown.map((output) => this.removeOutput(output.spec.id)));
     this.#conductor.retire(view);
   }
 
@@ -223,6 +223,8 @@ export class Mix {
     this.outputs.set(spec.id, output);
     video?.add(output);
     if (audio !== undefined) this.pool.connectAudio(spec, output);
+    // Nobody takes from its encoders any more.
+    void output.over.then(() => this.pool.release(output));
     return egress.sdp === undefined ? {} : { sdp: egress.sdp() };
   }
 
@@ -306,7 +308,10 @@ export class Mix {
     const sound = this.mixer.tick(index);
     this.pool.tick(index, now);
     this.#talkers = sound.talkers;
-    if (index % TICKS_PER_SECOND === 0) this.#noteOffsets();
+    if (index % TICKS_PER_SECOND === 0) {
+      this.#noteOffsets();
+      for (const what of this.pool.overloads()) this.emit({ type: "overload", what });
+    }
     if (sound.speaker !== this.#speaker || sound.speakers !== this.#speakers) {
       this.#speaker = sound.speaker;
       this.#speakers = sound.speakers;

@@ -8,7 +8,7 @@ import type { Egress, EgressEvent } from "../egress/egress.ts";
 import { Recording } from "../egress/file.ts";
 import type { Packet } from "../media/packet.ts";
 import { RateMeter } from "../media/stats.ts";
-import type { PacketTaker } from "./encodes.ts";
+import type { PacketTaker } from "./packet-takers.ts";
 
 /** What an output needs of its mix. */
 export interface OutputContext {
@@ -28,6 +28,8 @@ export class Output implements PacketTaker {
   readonly #video = new RateMeter();
   readonly #audio = new RateMeter();
   readonly #watching: Promise<void>;
+  readonly #over = Promise.withResolvers<void>();
+  #isClosing = false;
   #state: OutputState = "connecting";
   #error: ErrorInfo | undefined;
   #sinceUs: Micros;
@@ -49,6 +51,11 @@ export class Output implements PacketTaker {
   /** True once nothing more will come out of it. */
   get isOver(): boolean {
     return this.#state === "failed" || this.#state === "ended";
+  }
+
+  /** Settles when it is over before it was closed. Never rejects. */
+  get over(): Promise<void> {
+    return this.#over.promise;
   }
 
   /** Files never lose a picture to a slow encoder. */
@@ -91,6 +98,7 @@ export class Output implements PacketTaker {
 
   /** Finishes: what is queued is written out. Never rejects. */
   async close(): Promise<void> {
+    this.#isClosing = true;
     await this.#egress.close();
     await this.#watching;
   }
@@ -171,5 +179,6 @@ export class Output implements PacketTaker {
     this.#state = state;
     this.#error = error;
     this.#sinceUs = this.#context.now();
+    if (this.isOver && !this.#isClosing) this.#over.resolve();
   }
 }

@@ -1,7 +1,8 @@
 import type { ErrorInfo } from "../core/error.ts";
 import type { Packet } from "../media/packet.ts";
 import type { SumHandle } from "../mixer/audio/audio-mixer.ts";
-import type { AudioEncode, PacketTaker } from "./encodes.ts";
+import type { AudioEncode } from "./encodes.ts";
+import type { PacketTaker } from "./packet-takers.ts";
 
 /** How long a participant's own encoder stays open after they stopped being mixed. */
 const WARM_TICKS = 150;

@@ -213,7 +213,7 @@ export class View {
       revision,
       ticks: this.#ticks,
       late: this.#late,
-      repeated: this.#repeated,
+      repeated: this.#repeated + Math.max(0, ...[...this.encodes].map(({ replaced }) => replaced)),
       skipped: [...this.encodes].reduce((most, { skipped }) => Math.max(most, skipped), 0),
       composeMs: { p50: this.composeMs.quantile(0.5), p95: this.composeMs.quantile(0.95) },
       tilesDrawn,

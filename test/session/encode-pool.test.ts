@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { us } from "../../src/core/time.ts";
-import { CHANNELS } from "../../src/media/frame.ts";
+import { CHANNELS, TICK_SAMPLES } from "../../src/media/frame.ts";
 import { AudioMixer, TICK_US } from "../../src/mixer/audio/audio-mixer.ts";
 import { EncodePool } from "../../src/session/encode-pool.ts";
 import type { View } from "../../src/session/view.ts";
@@ -103,6 +103,90 @@ describe("video encoders", () => {
   });
 });
 
+describe("encoders that hold pictures back", () => {
+  const reordered = (over: object = {}) => video({ bframes: 2, preset: "ultrafast", ...over });
+  const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, i) => (from + i) * 40_000);
+  const shown = (user: Listener) => user.stampsUs.toSorted((a, b) => a - b);
+  const ticks = async (view: View, count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) await view.tick(0);
+  };
+
+  test("hold them back for two pictures", async () => {
+    const [pool, view, user] = [poolOf(), viewOf(), new Listener()];
+    pool.video(view, reordered()).add(user);
+    await ticks(view, 9);
+    await Promise.all([...pool.videos].map((encode) => encode.idle()));
+    expect(user.packets.length).toBeLessThan(9);
+    expect(user.stampsUs).not.toEqual(shown(user));
+    await pool.finish(us(0));
+    expect(shown(user)).toEqual(numbers(9));
+  });
+
+  for (const company of [false, true]) {
+    const how = company ? "with others on its encoder" : "alone on its encoder";
+    test(`an output that leaves, ${how}, gets all up to then; who stays gets all`, async () => {
+      const [pool, view, user, stays] = [poolOf(), viewOf(), new Listener(), new Listener()];
+      pool.video(view, reordered()).add(user);
+      if (company) pool.video(view, reordered()).add(stays);
+      await ticks(view, 9);
+      const released = pool.release(user);
+      await ticks(view, 5);
+      await released;
+      expect(shown(user)).toEqual(numbers(9));
+      await pool.finish(us(0));
+      expect(shown(user)).toEqual(numbers(9));
+      if (company) expect(shown(stays)).toEqual(numbers(14));
+    });
+
+    test(`an output that changes encoder, ${how}, gets every picture once and in order`, async () => {
+      const [pool, view, user, stays] = [poolOf(), viewOf(), new Listener(), new Listener()];
+      pool.video(view, reordered()).add(user);
+      if (company) pool.video(view, reordered()).add(stays);
+      await ticks(view, 9);
+      const moved = pool.moveVideo(view, reordered({ bitrateBps: 300_000 }), user);
+      await ticks(view, 8);
+      await moved;
+      // And once more, onto an encoder that is in the middle of others' pictures, or of its own again.
+      const back = pool.moveVideo(view, reordered(), user);
+      await ticks(view, 8);
+      await back;
+      await pool.finish(us(0));
+      expect(shown(user)).toEqual(numbers(25));
+      const keys = user.packets.filter(({ keyFrame }) => keyFrame).map(({ ptsUs }) => ptsUs);
+      expect(keys).toEqual([0, 9 * 40_000, 17 * 40_000]);
+      for (const [index, { dtsUs }] of user.packets.entries())
+        expect(dtsUs).toBeGreaterThan(user.packets[index - 1]?.dtsUs ?? Number.NEGATIVE_INFINITY);
+      if (company) expect(shown(stays)).toEqual(numbers(25));
+    });
+  }
+
+  test("the mix ends while one changes and another leaves: both get all", async () => {
+    const [pool, view, mover, leaver] = [poolOf(), viewOf(), new Listener(), new Listener()];
+    for (const user of [mover, leaver, new Listener()]) pool.video(view, reordered()).add(user);
+    await ticks(view, 8);
+    const moved = pool.moveVideo(view, reordered({ bitrateBps: 300_000 }), mover);
+    const released = pool.release(leaver);
+    await ticks(view, 1);
+    await pool.finish(us(0));
+    await Promise.all([moved, released]);
+    expect([shown(mover), shown(leaver)]).toEqual([numbers(9), numbers(8)]);
+  });
+
+  test("an output that leaves before its first picture, and one that changes then", async () => {
+    const [pool, view, mover, leaver] = [poolOf(), viewOf(), new Listener(), new Listener()];
+    for (const user of [mover, leaver]) pool.video(view, reordered()).add(user);
+    await Promise.all([
+      pool.release(leaver),
+      pool.moveVideo(view, reordered({ bitrateBps: 300_000 }), mover),
+    ]);
+    view.skipTo(us(10_000_000));
+    await ticks(view, 3);
+    await pool.finish(us(0));
+    expect(leaver.packets).toEqual([]);
+    expect(shown(mover)).toEqual(numbers(3, 251));
+  });
+});
+
 describe("audio encoders", () => {
   test("everyone who hears the same shares one encode, and the last to leave closes it", async () => {
     const pool = poolOf();
@@ -113,6 +197,18 @@ describe("audio encoders", () => {
     expect(pool.audioEncodes).toBe(2);
     for (const user of users) await pool.release(user);
     expect(pool.audioEncodes).toBe(0);
+  });
+
+  test("the last to leave gets what is still inside", async () => {
+    const pool = poolOf();
+    const user = new Listener();
+    pool.connectAudio(outputSpec({ id: "o", kind: "file", path: "a.mp4", view: null }), user);
+    for (let tick = 0; tick < 20; tick++) pool.tick(tick, us(tick * TICK_US));
+    const before = user.packets.length * 1024;
+    expect(before).toBeLessThan(20 * TICK_SAMPLES);
+    await pool.release(user);
+    // The first 1024 samples prime the decoder.
+    expect(user.packets.length * 1024).toBeGreaterThanOrEqual(20 * TICK_SAMPLES + 1024);
   });
 
   test("a speaker's own encode begins at the tick at which it takes over: no stamp is left out or comes twice", async () => {

@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { us } from "../../src/core/time.ts";
 import { videoSettings } from "../../src/encode/video-settings.ts";
 import { Picture } from "../../src/native/picture.ts";
-import { type PacketTaker, VideoEncode } from "../../src/session/encodes.ts";
+import { VideoEncode } from "../../src/session/encodes.ts";
+import type { PacketTaker } from "../../src/session/packet-takers.ts";
 import { encodeContext, Listener, outputSpec } from "./stage.ts";
 
 const PERIOD_US = 40_000;
@@ -51,13 +52,19 @@ describe("an encoder that falls behind", () => {
     await encode.close();
   });
 
-  test("holds ten seconds of pictures for a file and no more", async () => {
+  test("holds ten seconds of pictures for a file; beyond that pictures give way to later ones, numbers do not", async () => {
     const file = new Recorder();
     const encode = open([file]);
     offerAll(encode, 400);
     expect(encode.behind).toBeLessThan(255);
+    expect(encode.isFull).toBe(true);
+    await encode.idle();
+    await offer(encode, 400);
+    expect(encode.isFull).toBe(false);
     await encode.close();
-    expect(file.packets.length).toBeLessThan(255);
+    expect(file.stampsUs).toEqual(Array.from({ length: 401 }, (_, index) => index * PERIOD_US));
+    expect(encode.skipped).toBe(0);
+    expect(encode.replaced).toBeGreaterThan(140);
   });
 
   test("does not make up numbers that passed while the machine stood still, but for a file", async () => {

@@ -73,6 +73,22 @@ describe("an output", () => {
     expect(mix.views.get("main")?.isWatched).toBe(false);
   });
 
+  test("that fails costs nothing any more, and the others on its encoder go on", async () => {
+    await using stage = new Stage({ views: [SMALL] });
+    const { mix } = stage;
+    mix.addOutput(toFile("stays"));
+    const video = { preset: "ultrafast", bitrateBps: 123_000 };
+    mix.addOutput(outputSpec({ id: "bad", kind: "rtmp", url: "rtmp://10.0.0.1/live/key", video }));
+    expect(mix.stats().encoders.filter(({ kind }) => kind === "video")).toHaveLength(2);
+    await until(() => mix.outputs.get("bad")?.state === "failed");
+    await until(() => mix.stats().encoders.filter(({ kind }) => kind === "video").length === 1);
+    await mix.updateOutput("bad", { video: { bitrateBps: 200_000 } });
+    expect(mix.stats().encoders.filter(({ kind }) => kind === "video")).toHaveLength(1);
+    const { frames = 0 } = mix.outputs.get("stays")?.status() ?? {};
+    await until(() => (mix.outputs.get("stays")?.status().frames ?? 0) > frames + 10);
+    await mix.removeOutput("bad");
+  });
+
   test("whose update cannot be done stays as it was", async () => {
     await using stage = new Stage({ views: [SMALL] });
     const { mix } = stage;

@@ -85,11 +85,15 @@ export class VideoDecoder implements Disposable {
     return [...held, ...this.#select(this.#native.decode(packet))];
   }
 
-  /** Decodes on the thread pool; the caller waits for one call before the next. */
+  /** Decodes and treats on the thread pool; the caller waits for one call before the next. */
   async decodeAsync(packet: Packet): Promise<readonly VideoFrame[]> {
     const held = this.#adopt(packet);
     if (this.#native === undefined || !this.#mayStart(packet)) return held;
-    return [...held, ...this.#select(await this.#native.decodeAsync(packet))];
+    const shown: VideoFrame[] = [...held];
+    for (const picture of this.#worthy(await this.#native.decodeAsync(packet)))
+      shown.push(...(await this.#treatment.applyAsync(picture)));
+    this.#count.decoded += shown.length - held.length;
+    return shown;
   }
 
   /** The stream ended or jumps: returns what was held back. The next packet decoded must be a key frame. */
@@ -141,21 +145,25 @@ export class VideoDecoder implements Disposable {
   }
 
   #select(pictures: readonly DecodedPicture[]): readonly VideoFrame[] {
-    const shown: VideoFrame[] = [];
-    for (const picture of pictures) {
+    const shown = this.#worthy(pictures).flatMap((picture) => this.#treatment.apply(picture));
+    this.#count.decoded += shown.length;
+    return shown;
+  }
+
+  /** Those that may be shown; the others are disposed of. */
+  #worthy(pictures: readonly DecodedPicture[]): readonly DecodedPicture[] {
+    return pictures.filter((picture) => {
       const { frame, damaged, discard } = picture;
       const early = !this.#clean && (damaged || frame.ptsUs < (this.#startUs ?? frame.ptsUs));
       if (discard || early) {
         frame[Symbol.dispose]();
         this.#count.withheld += 1;
-        continue;
+        return false;
       }
       this.#clean = true;
       if (damaged) this.#count.concealed += 1;
-      shown.push(...this.#treatment.apply(picture));
-    }
-    this.#count.decoded += shown.length;
-    return shown;
+      return true;
+    });
   }
 
   #restart(): void {

@@ -8,12 +8,20 @@ import type { Orientation } from "../media/stream-info.ts";
 /** Already upright. */
 export const UPRIGHT: Orientation = { rotate: 0, mirror: false };
 
+/**
+ * What is wrong with how a picture is shown, for no filter here mends it: its colours are of a matrix that nothing
+ * reads, HDR is shown as if it were not, alpha is left out, lines of two fields stand in one picture.
+ */
+export type Shortfall = "matrixUnknown" | "hdrClipped" | "alphaIgnored" | "interlaced";
+
 /** What a frame says beside its pixels. */
 export interface FrameTiming {
   readonly ptsUs: Micros;
   readonly durationUs: Micros;
   readonly arrivalUs: Micros;
   readonly orientation?: Orientation;
+  /** None by default. */
+  readonly shortfalls?: readonly Shortfall[];
 }
 
 /**
@@ -32,6 +40,7 @@ export class NativeFrame implements VideoFrame {
   readonly heightPx: number;
   readonly pixelAspect: number;
   readonly orientation: Orientation;
+  readonly shortfalls: readonly Shortfall[];
   #raw: Frame | undefined;
 
   /** @param raw taken over: nobody else frees it. */
@@ -41,6 +50,7 @@ export class NativeFrame implements VideoFrame {
     this.durationUs = timing.durationUs;
     this.arrivalUs = timing.arrivalUs;
     this.orientation = timing.orientation ?? UPRIGHT;
+    this.shortfalls = timing.shortfalls ?? [];
     this.widthPx = raw.width;
     this.heightPx = raw.height;
     const { num, den } = raw.sampleAspectRatio;

@@ -1,5 +1,7 @@
 import {
   AV_BUFFERSRC_FLAG_KEEP_REF,
+  AVCOL_SPC_RESERVED,
+  AVCOL_SPC_UNSPECIFIED,
   AVERROR_EAGAIN,
   AVERROR_EOF,
   type FilterContext,
@@ -43,13 +45,16 @@ export interface StreamLook {
 /**
  * A filter graph of N inputs and one output that runs on a device, or on the CPU if none is given.
  *
- * The text names its inputs `[in0]` ... `[inN-1]` (see `profile-template.ts`) and its output `[out]`. Every call is
- * synchronous: what takes long is for child processes and tests, not for a process that ticks.
+ * The text names its inputs `[in0]` ... `[inN-1]` (see `profile-template.ts`) and its output `[out]`. The work is
+ * done while a picture is pulled: by {@link pull} on the calling thread, which is for child processes, tests and the
+ * virtual clock, or by {@link pullAsync} on the pool, for a process that ticks.
  */
 export class MediaGraph implements Disposable {
   readonly #graph = new FilterGraph();
   readonly #sources: readonly FilterContext[];
   readonly #sink: FilterContext;
+  #pulling = 0;
+  #disposed = false;
 
   /** @throws {DeviceError} `ERR_DEVICE` with libav's reason if the graph cannot be built here. */
   constructor(
@@ -97,17 +102,30 @@ export class MediaGraph implements Disposable {
 
   /** The next picture, owned by the caller, or undefined if the graph has none ready. */
   pull(): Frame | undefined {
-    const frame = new Frame();
-    frame.alloc();
-    const code = this.#sink.buffersinkGetFrameSync(frame);
-    if (code >= 0) return frame;
-    frame.free();
-    if (code === AVERROR_EAGAIN || code === AVERROR_EOF) return undefined;
-    throw new DeviceError(`run the graph: ${reason(code)}`);
+    const frame = emptyFrame();
+    return pulled(frame, this.#sink.buffersinkGetFrameSync(frame));
   }
 
+  /** {@link pull} on the thread pool; no other call but disposal until it settles. */
+  async pullAsync(): Promise<Frame | undefined> {
+    const frame = emptyFrame();
+    this.#pulling += 1;
+    try {
+      return pulled(frame, await this.#sink.buffersinkGetFrame(frame));
+    } finally {
+      this.#pulling -= 1;
+      if (this.#disposed) this.#free();
+    }
+  }
+
+  /** A picture that is being pulled is still pulled; the memory goes afterwards. */
   [Symbol.dispose](): void {
-    this.#graph.free();
+    this.#disposed = true;
+    this.#free();
+  }
+
+  #free(): void {
+    if (this.#pulling === 0) this.#graph.free();
   }
 
   #build(
@@ -142,6 +160,20 @@ export class MediaGraph implements Disposable {
   }
 }
 
+function emptyFrame(): Frame {
+  const frame = new Frame();
+  frame.alloc();
+  return frame;
+}
+
+/** What a sink answered. Frees the frame unless it gives it on. */
+function pulled(frame: Frame, code: number): Frame | undefined {
+  if (code >= 0) return frame;
+  frame.free();
+  if (code === AVERROR_EAGAIN || code === AVERROR_EOF) return undefined;
+  throw new DeviceError(`run the graph: ${reason(code)}`);
+}
+
 const bufferName = (input: PictureInput | SoundInput, index: number): string =>
   "sampleRate" in input ? `abuffer@in${index}` : `buffer@in${index}`;
 
@@ -159,5 +191,7 @@ function lookText(stream: StreamLook | undefined): string {
   if (stream === undefined) return "time_base=1/30:frame_rate=30:pixel_aspect=1/1:colorspace=bt709:range=tv";
   const { colorSpace, colorRange, sampleAspectRatio: { num, den } = { num: 1, den: 1 } } = stream;
   const aspect = `${Math.max(0, num)}/${Math.max(1, den)}`;
-  return `time_base=1/1000000:pixel_aspect=${aspect}:colorspace=${colorSpace}:range=${colorRange}`;
+  // The matrix that H.273 reserves has a number that libavfilter does not take; the frames keep it.
+  const matrix = colorSpace === AVCOL_SPC_RESERVED ? AVCOL_SPC_UNSPECIFIED : colorSpace;
+  return `time_base=1/1000000:pixel_aspect=${aspect}:colorspace=${matrix}:range=${colorRange}`;
 }

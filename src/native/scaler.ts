@@ -1,9 +1,7 @@
 import {
   AV_PIX_FMT_YUV420P,
   AVCOL_RANGE_JPEG,
-  AVCOL_SPC_BT470BG,
   AVCOL_SPC_BT709,
-  AVCOL_SPC_SMPTE170M,
   AVCOL_SPC_UNSPECIFIED,
   type Frame,
   SoftwareScaleContext,
@@ -12,6 +10,7 @@ import {
 } from "node-av";
 import { assert, DeviceError } from "../core/error.ts";
 import type { Orientation } from "../media/stream-info.ts";
+import { swscaleMatrix } from "./matrix.ts";
 import { Picture } from "./picture.ts";
 import { VideoGraph } from "./video-graph.ts";
 
@@ -34,7 +33,8 @@ export interface ScaleJob {
 
 /**
  * Turns decoded frames into pictures of one size. Frames that are already 8-bit 4:2:0, BT.709 limited and upright
- * take swscale alone; everything else goes through a filter graph that also converts colour and turns.
+ * take swscale alone; everything else goes through a filter graph that also converts colour and turns. Matrices that
+ * swscale does not read are taken for the likeliest one that it does: wrong colours tell more than no picture.
  *
  * Owns its contexts and no pictures. One call at a time.
  */
@@ -59,9 +59,9 @@ export class Scaler implements Disposable {
    */
   async scale(frame: Frame, target: Picture, sync: boolean): Promise<void> {
     this.#configure(frame);
-    if (this.#direct === undefined) return this.#throughGraph(frame, target);
+    if (this.#direct === undefined) return this.#throughGraph(frame, target, sync);
     if (this.#graph === undefined) return this.#run(this.#direct, frame, target, sync);
-    using cropped = this.#graph.run(frame);
+    using cropped = this.#graph.run(frame); // Moves pointers: not worth a trip to the pool.
     await this.#run(this.#direct, cropped, target, sync);
   }
 
@@ -122,9 +122,9 @@ export class Scaler implements Disposable {
     if (rows < 0) throw new DeviceError(`swscale failed with ${rows}`);
   }
 
-  #throughGraph(frame: Frame, target: Picture): void {
+  async #throughGraph(frame: Frame, target: Picture, sync: boolean): Promise<void> {
     assert(this.#graph !== undefined, "a scaler is configured");
-    using picture = Picture.adopt(this.#graph.run(frame));
+    using picture = Picture.adopt(sync ? this.#graph.run(frame) : await this.#graph.runAsync(frame));
     const code = target.raw.copy(picture.raw);
     if (code < 0) throw new DeviceError(`copying a picture failed with ${code}`);
   }
@@ -134,12 +134,6 @@ export class Scaler implements Disposable {
 function isCanvasColor({ colorSpace, colorRange, height }: Frame): boolean {
   if (colorRange === AVCOL_RANGE_JPEG) return false;
   return colorSpace === AVCOL_SPC_BT709 || (colorSpace === AVCOL_SPC_UNSPECIFIED && height >= 720);
-}
-
-function matrixName({ colorSpace, height }: Frame): string {
-  if (colorSpace === AVCOL_SPC_UNSPECIFIED) return height >= 720 ? "bt709" : "smpte170m";
-  if (colorSpace === AVCOL_SPC_SMPTE170M || colorSpace === AVCOL_SPC_BT470BG) return "smpte170m";
-  return "auto";
 }
 
 /**
@@ -157,9 +151,11 @@ function chain({ crop, orientation, widthPx, heightPx }: ScaleJob, frame: Frame)
   const turned = orientation.rotate === 90 || orientation.rotate === 270;
   const [width, height] = turned ? [heightPx, widthPx] : [widthPx, heightPx];
   const range = frame.colorRange === AVCOL_RANGE_JPEG ? "pc" : "auto";
+  const matrix = swscaleMatrix(frame);
   const filters = [
+    ...matrix.before,
     cropChain(crop),
-    `scale=${width}:${height}:flags=bicubic:in_color_matrix=${matrixName(frame)}:out_color_matrix=bt709` +
+    `scale=${width}:${height}:flags=bicubic:in_color_matrix=${matrix.name}:out_color_matrix=bt709` +
       `:in_range=${range}:out_range=tv`,
     "format=pix_fmts=yuv420p",
   ];

@@ -5,8 +5,6 @@ import {
   AV_FRAME_FLAG_INTERLACED,
   AV_PKT_FLAG_DISCARD,
   AV_PKT_FLAG_KEY,
-  AVCOL_TRC_ARIB_STD_B67,
-  AVCOL_TRC_SMPTE2084,
   AVERROR_EAGAIN,
   AVERROR_EOF,
   type AVPacketFlag,
@@ -18,6 +16,7 @@ import type { Packet } from "../media/packet.ts";
 import type { Orientation, VideoStreamInfo } from "../media/stream-info.ts";
 import { NativeFrame, orientationOf, stampOf } from "./frame.ts";
 import { decoderFor, reason } from "./libav.ts";
+import { isHdr, type MatrixKind, matrixKind } from "./matrix.ts";
 import { hasAlpha } from "./picture-filter.ts";
 import { bufferOf, parametersOf } from "./stream-info.ts";
 
@@ -47,6 +46,7 @@ export interface DecodedPicture {
   /** Transfer is PQ or HLG. */
   readonly hdr: boolean;
   readonly alpha: boolean;
+  readonly matrix: MatrixKind;
 }
 
 /**
@@ -202,14 +202,15 @@ export class NativeVideoDecoder implements Disposable {
     const matrix = raw.getSideData(AV_FRAME_DATA_DISPLAYMATRIX);
     const orientation = matrix === null ? this.#orientation : orientationOf(matrix);
     const timing = { ptsUs, durationUs: us(Number(raw.duration)), arrivalUs };
-    const { flags, colorTrc: transfer } = raw;
+    const { flags } = raw;
     return {
       frame: new NativeFrame(raw, orientation === undefined ? timing : { ...timing, orientation }),
       damaged: raw.decodeErrorFlags !== 0 || (flags & AV_FRAME_FLAG_CORRUPT) !== 0,
       discard: (flags & AV_FRAME_FLAG_DISCARD) !== 0,
       interlaced: (flags & AV_FRAME_FLAG_INTERLACED) !== 0,
-      hdr: transfer === AVCOL_TRC_SMPTE2084 || transfer === AVCOL_TRC_ARIB_STD_B67,
+      hdr: isHdr(raw),
       alpha: hasAlpha(raw.format),
+      matrix: matrixKind(raw),
     };
   }
 }

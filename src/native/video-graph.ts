@@ -19,13 +19,23 @@ export class VideoGraph implements Disposable {
   /** Runs one frame through; the caller owns the result. `frame` is only read. */
   run(frame: Frame): Frame {
     this.#graph.push([frame]);
-    const out = this.#graph.pull();
-    if (out === undefined) throw new DeviceError("filters gave no picture");
-    if (out.format !== this.#format) throw new DeviceError("filters gave another pixel format");
-    return out;
+    return this.#checked(this.#graph.pull());
+  }
+
+  /** {@link run} on the thread pool; one call at a time. */
+  async runAsync(frame: Frame): Promise<Frame> {
+    this.#graph.push([frame]);
+    return this.#checked(await this.#graph.pullAsync());
   }
 
   [Symbol.dispose](): void {
     this.#graph[Symbol.dispose]();
+  }
+
+  #checked(out: Frame | undefined): Frame {
+    if (out === undefined) throw new DeviceError("filters gave no picture");
+    if (out.format === this.#format) return out;
+    out.free();
+    throw new DeviceError("filters gave another pixel format");
   }
 }

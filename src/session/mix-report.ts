@@ -61,7 +61,7 @@ function sourceStatus(mix: Mix, source: Source): SourceStatus {
     ...(picture.info === undefined ? {} : { decoder: "cpu" }),
     lufs: finite(sound.lufs.momentary),
     truePeakDb: finite(sound.truePeakDb),
-    warnings: source.warnings,
+    warnings: { ...source.warnings, ...mix.tiles.origin(source.id).warnings },
   };
 }
 

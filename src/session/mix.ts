@@ -63,12 +63,12 @@ export class Mix {
   readonly pulse = new Pulse();
   readonly meters = new MixMeters();
   readonly stills: Stills;
+  readonly tiles = new TileCache();
   readonly settings: WorkerSettings;
   /** How it went, once everything is closed. Never rejects. */
   readonly finished: Promise<MixSummary>;
   readonly #context: MixContext;
   readonly #opener: SourceOpener;
-  readonly #tiles = new TileCache();
   readonly #conductor: Conductor;
   readonly #startWallMs: number;
   #joined = 0;
@@ -149,6 +149,7 @@ export class Mix {
   removeSource(id: string): void {
     const source = this.#source(id);
     this.sources.delete(id);
+    this.tiles.forget(id);
     this.#onAir.delete(id);
     this.emit({ type: "source.removed", source: id });
     void source.close();
@@ -163,7 +164,7 @@ export class Mix {
       virtual,
       meters: this.meters,
       log: this.#context.log,
-      tiles: this.#tiles,
+      tiles: this.tiles,
       stills: this.stills,
       speaker: () => this.#speaker,
       emit: (event) => this.emit(event),
@@ -349,7 +350,7 @@ export class Mix {
     await Promise.all(sources);
     const summary = mixSummary(this, this.#conductor);
     for (const view of this.views.values()) view.close();
-    this.#tiles[Symbol.dispose]();
+    this.tiles[Symbol.dispose]();
     this.stills[Symbol.dispose]();
     this.mixer[Symbol.dispose]();
     return summary;

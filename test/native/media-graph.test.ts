@@ -36,6 +36,16 @@ describe("a graph", () => {
     test(`that libavfilter refuses is a typed error: ${chain}`, () =>
       expect(() => new VideoGraph(input, chain)).toThrow(expect.objectContaining({ code: "ERR_DEVICE" })));
 
+  test("that is disposed of while it works on the pool still gives the picture", async () => {
+    const graph = new MediaGraph("[in0]scale=1920:1080[out]", [input], { threads: 1 });
+    using frame = picture();
+    graph.push([frame]);
+    const pulling = graph.pullAsync();
+    graph[Symbol.dispose]();
+    using out = (await pulling) ?? picture();
+    expect(out.width).toBe(1920);
+  });
+
   test("gives the format that was asked for", () => {
     using graph = new VideoGraph(input, "hflip", AV_PIX_FMT_RGB24);
     using frame = picture();

@@ -1,7 +1,15 @@
-import { AVCOL_SPC_YCGCO } from "node-av";
+import {
+  AV_PIX_FMT_VAAPI,
+  AVCOL_SPC_ICTCP,
+  AVCOL_SPC_IPT_C2,
+  AVCOL_SPC_RESERVED,
+  AVCOL_SPC_YCGCO,
+  type Frame,
+} from "node-av";
 import { describe, expect, test } from "vitest";
+import { MediaGraph } from "../../src/native/media-graph.ts";
 import { Picture } from "../../src/native/picture.ts";
-import { Scaler } from "../../src/native/scaler.ts";
+import { type ScaleJob, Scaler } from "../../src/native/scaler.ts";
 import { at, frameOf, luma } from "./drawing.ts";
 
 const job = {
@@ -16,13 +24,45 @@ describe("a scaler", () => {
   test("refuses what it cannot convert every time, and never calls a picture drawn that it left as it was", async () => {
     using scaler = new Scaler(job);
     using frame = frameOf(64, 64, gray);
-    frame.raw.colorSpace = AVCOL_SPC_YCGCO;
+    frame.raw.format = AV_PIX_FMT_VAAPI; // As if its pixels were on a device.
     using target = Picture.solid(32, 32, { y: 99, u: 128, v: 128 });
     for (let i = 0; i < 3; i++) await expect(scaler.scale(frame.raw, target, true)).rejects.toThrow();
     using good = frameOf(64, 64, gray);
     await scaler.scale(good.raw, target, true);
     expect(at(target, 0, 16, 16)).toBe(150);
   });
+
+  for (const colorSpace of [AVCOL_SPC_RESERVED, AVCOL_SPC_YCGCO, AVCOL_SPC_ICTCP, AVCOL_SPC_IPT_C2])
+    test(`shows a matrix that swscale does not read, number ${colorSpace}, as if it were BT.709`, async () => {
+      using scaler = new Scaler(job);
+      using frame = frameOf(64, 64, (_x, _y, plane) => [150, 90, 180][plane] ?? 0);
+      frame.raw.colorSpace = colorSpace;
+      using target = Picture.solid(32, 32, { y: 99, u: 128, v: 128 });
+      await scaler.scale(frame.raw, target, false);
+      for (const [plane, want] of [150, 90, 180].entries())
+        expect(Math.abs(at(target, plane, 8, 8) - want)).toBeLessThanOrEqual(1);
+    });
+
+  const large = { crop: { x: 0, y: 0, width: 1920, height: 1080 }, widthPx: 1280, heightPx: 720 };
+  const conversions: readonly { name: string; job: ScaleJob; format: string; matrix: string }[] = [
+    { name: "turned", job: turned(large, 90), format: "yuv420p", matrix: "bt709" },
+    { name: "10 bit", job: turned(large, 0), format: "yuv420p10le", matrix: "bt709" },
+    { name: "4:4:4", job: turned(large, 0), format: "yuv444p", matrix: "bt709" },
+    { name: "BT.601", job: turned(large, 0), format: "yuv420p", matrix: "smpte170m" },
+  ];
+  for (const { name, job: wanted, format, matrix } of conversions)
+    test(`converts on the pool what must be converted, to the very same picture: ${name}`, async () => {
+      using frame = testPicture(format, matrix);
+      using scaler = new Scaler(wanted);
+      using here = Picture.solid(wanted.widthPx, wanted.heightPx, { y: 1, u: 1, v: 1 });
+      using onPool = Picture.solid(wanted.widthPx, wanted.heightPx, { y: 2, u: 2, v: 2 });
+      await scaler.scale(frame, here, true);
+      const [all, own] = [process.cpuUsage(), process.threadCpuUsage()];
+      for (let i = 0; i < 10; i++) await scaler.scale(frame, onPool, false);
+      const [allUs, ownUs] = [process.cpuUsage(all).user, process.threadCpuUsage(own).user];
+      expect(Buffer.compare(luma(onPool), luma(here))).toBe(0);
+      expect(ownUs).toBeLessThan(allUs / 3);
+    });
 
   test("follows a source that changes size and colour in the middle", async () => {
     using scaler = new Scaler(job);
@@ -38,3 +78,16 @@ describe("a scaler", () => {
     }
   });
 });
+
+function turned(job: Omit<ScaleJob, "orientation">, rotate: 0 | 90): ScaleJob {
+  return { ...job, orientation: { rotate, mirror: false } };
+}
+
+/** A 1080p picture full of things; the caller frees it. */
+function testPicture(format: string, matrix: string): Frame {
+  const chain = `testsrc2=size=1920x1080,format=${format},setparams=colorspace=${matrix}:range=tv[out]`;
+  using graph = new MediaGraph(chain, []);
+  const frame = graph.pull();
+  if (frame === undefined) throw new Error("no test picture");
+  return frame;
+}

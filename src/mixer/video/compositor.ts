@@ -78,23 +78,38 @@ export class Compositor implements Disposable {
       layer.kind === "source" ? this.#update(layer, held) : this.#card(layer),
     );
     const drawn = await Promise.all(jobs);
-    for (const key of this.#held.keys()) if (!held.has(key)) this.#tiles.release(key);
-    this.#held = held;
+    this.#keep(held, layers);
     return this.#paint(drawn).picture.clone();
   }
 
+  /** Lets go what only the next picture would need: nobody looks for now. */
+  rest(): void {
+    this.#keep(new Map(), []);
+  }
+
   [Symbol.dispose](): void {
-    for (const key of this.#held.keys()) this.#tiles.release(key);
-    this.#held.clear();
-    for (const stamp of this.#stamps.values()) stamp[Symbol.dispose]();
+    this.rest();
     this.#backgroundStamp[Symbol.dispose]();
     this.#background[Symbol.dispose]();
     for (const { picture } of this.#canvases) picture[Symbol.dispose]();
   }
 
+  /** Releases the tiles and stamps that the last picture needed and this one does not. */
+  #keep(held: Map<string, Tile>, layers: readonly Layer[]): void {
+    for (const key of this.#held.keys()) if (!held.has(key)) this.#tiles.release(key);
+    this.#held = held;
+    const sizes = new Set(layers.map((layer) => (layer.kind === "card" ? sizeOf(layer.picture) : "")));
+    for (const [size, stamp] of this.#stamps) {
+      if (sizes.has(size)) continue;
+      stamp[Symbol.dispose]();
+      this.#stamps.delete(size);
+    }
+  }
+
   async #update(layer: Layer & { kind: "source" }, held: Map<string, Tile>): Promise<Drawn> {
     const { crop, orientation, rect } = layer.fitted;
-    const key = `${layer.source}|${JSON.stringify(crop)}|${rect.width}x${rect.height}|${orientation.rotate}${orientation.mirror}`;
+    const origin = this.#tiles.origin(layer.source);
+    const key = `${origin.number}|${JSON.stringify(crop)}|${rect.width}x${rect.height}|${orientation.rotate}${orientation.mirror}`;
     const tile =
       this.#held.get(key) ??
       held.get(key) ??
@@ -104,14 +119,16 @@ export class Compositor implements Disposable {
       const fresh = await tile.update(layer.queued, this.#sync);
       if (fresh) this.counts.tilesDrawn += 1;
       else this.counts.tilesReused += 1;
+      for (const shortfall of layer.queued.frame.shortfalls) origin.warn(shortfall, layer.queued);
     } catch {
       this.counts.failed += 1;
+      origin.warn("notDrawn", layer.queued);
     }
     return { key, rect, version: tile.serial, paint: (canvas) => tile.paint(canvas, rect.x, rect.y) };
   }
 
   #card({ key, picture, rect }: Layer & { kind: "card" }): Drawn {
-    const size = `${picture.widthPx}x${picture.heightPx}`;
+    const size = sizeOf(picture);
     const stamp = this.#stamps.get(size) ?? new Stamp(picture.widthPx, picture.heightPx);
     this.#stamps.set(size, stamp);
     return { key, rect, version: 0, paint: (canvas) => stamp.copy(picture, canvas, rect.x, rect.y) };
@@ -163,6 +180,8 @@ export class Compositor implements Disposable {
 const NOTHING_BUT_BACKGROUND: readonly Drawn[] = [
   { key: "", rect: { x: 0, y: 0, width: 0, height: 0 }, version: 0, paint: () => {} },
 ];
+
+const sizeOf = ({ widthPx, heightPx }: Picture): string => `${widthPx}x${heightPx}`;
 
 function samePlace(a: Drawn, b: Drawn | undefined): boolean {
   return b !== undefined && a.key === b.key && a.rect.x === b.rect.x && a.rect.y === b.rect.y;

@@ -1,4 +1,4 @@
-import type { NativeFrame } from "../../native/frame.ts";
+import type { NativeFrame, Shortfall } from "../../native/frame.ts";
 import { BLACK, Picture, Stamp } from "../../native/picture.ts";
 import { type ScaleJob, Scaler } from "../../native/scaler.ts";
 import type { QueuedFrame } from "./queue.ts";
@@ -85,9 +85,51 @@ export class Tile implements Disposable {
   }
 }
 
+/** What is wrong with how a picture is shown; `notDrawn`: nothing here scales it, and the one before stays. */
+type Warning = Shortfall | "notDrawn";
+
+/** What the tiles of one source have in common. */
+export class TileOrigin {
+  /** Of this source alone, also if another had its id before: none of that one's tiles is taken for one of its own. */
+  readonly number: number;
+  readonly #warned = new Map<Warning, { pictures: number; serial: number }>();
+
+  constructor(number: number) {
+    this.number = number;
+  }
+
+  /** Pictures that were shown with something wrong, by what. */
+  get warnings(): Readonly<Record<string, number>> {
+    return Object.fromEntries([...this.#warned].map(([name, { pictures }]) => [name, pictures]));
+  }
+
+  /** Counts a picture once, on however many tiles it is. */
+  warn(name: Warning, { serial }: QueuedFrame): void {
+    const before = this.#warned.get(name) ?? { pictures: 0, serial: -1 };
+    if (serial > before.serial) this.#warned.set(name, { pictures: before.pictures + 1, serial });
+  }
+}
+
 /** The tiles of a mix, shared by all its views. */
 export class TileCache implements Disposable {
   readonly #tiles = new Map<string, Tile>();
+  readonly #origins = new Map<string, TileOrigin>();
+  #originCount = 0;
+
+  /** The source that has this id now. */
+  origin(source: string): TileOrigin {
+    const known = this.#origins.get(source);
+    if (known !== undefined) return known;
+    this.#originCount += 1;
+    const origin = new TileOrigin(this.#originCount);
+    this.#origins.set(source, origin);
+    return origin;
+  }
+
+  /** The source is gone: another of its id starts without its pictures and its warnings. */
+  forget(source: string): void {
+    this.#origins.delete(source);
+  }
 
   get size(): number {
     return this.#tiles.size;

@@ -1,3 +1,4 @@
+import { AV_PIX_FMT_VAAPI } from "node-av";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { us } from "../../../src/core/time.ts";
 import { Compositor, type Layer } from "../../../src/mixer/video/compositor.ts";
@@ -92,6 +93,68 @@ describe("the compositor", () => {
     using without = await compositor.compose([]);
     expect([...new Set(luma(without))]).toEqual([16]);
     expect(tiles.size).toBe(0);
+  });
+
+  test("a source that takes another's id shows none of the other's pictures", async () => {
+    using tiles = new TileCache();
+    using compositor = compositorOf(tiles);
+    using old = frameOf(640, 360, gray(200));
+    using its = frameOf(640, 360, gray(60));
+    using broken = frameOf(640, 360, gray(60));
+    using _before = await compositor.compose([layer("a", queuedOf(old, 0), LEFT)]);
+    tiles.forget("a");
+    using after = await compositor.compose([layer("a", queuedOf(its, 0), LEFT)]); // The same number of its own.
+    expect(at(after, 0, 10, 10)).toBe(60);
+    tiles.forget("a");
+    broken.raw.format = AV_PIX_FMT_VAAPI; // Nothing scales it, so nothing is drawn.
+    using without = await compositor.compose([layer("a", queuedOf(broken, 0), LEFT)]);
+    expect(at(without, 0, 10, 10)).toBe(16);
+    expect(tiles.size).toBe(1);
+  });
+
+  test("what is wrong with a source's pictures is counted once a picture, in however many places it is", async () => {
+    using tiles = new TileCache();
+    using compositor = compositorOf(tiles);
+    for (let serial = 0; serial < 3; serial++) {
+      using good = frameOf(64, 64, gray(60));
+      using plain = frameOf(64, 64, gray(60));
+      using odd = plain.retimed({ ...plain, shortfalls: ["matrixUnknown"] });
+      using broken = frameOf(64, 64, gray(60));
+      broken.raw.format = AV_PIX_FMT_VAAPI;
+      const layers = [
+        layer("good", queuedOf(good, serial), RIGHT),
+        layer("odd", queuedOf(odd, serial), LEFT),
+        layer("odd", queuedOf(odd, serial), { ...LEFT, y: 300, height: 100 }),
+        layer("broken", queuedOf(broken, serial), { ...RIGHT, y: 300 }),
+      ];
+      for (let tick = 0; tick < 2; tick++) {
+        using _picture = await compositor.compose(layers);
+      }
+    }
+    expect(tiles.origin("good").warnings).toEqual({});
+    expect(tiles.origin("odd").warnings).toEqual({ matrixUnknown: 3 });
+    expect(tiles.origin("broken").warnings).toEqual({ notDrawn: 3 });
+    tiles.forget("odd");
+    expect(tiles.origin("odd").warnings).toEqual({});
+  });
+
+  test("a view that nobody looks at keeps nothing, and goes on as it was", async () => {
+    using tiles = new TileCache();
+    using compositor = compositorOf(tiles);
+    using card = Picture.solid(64, 32, { y: 120, u: 128, v: 128 });
+    using frame = frameOf(640, 360, gray(200));
+    const layers = [
+      layer("a", queuedOf(frame, 0), LEFT),
+      { kind: "card", key: "card", picture: card, rect: { x: 600, y: 0, width: 64, height: 32 } } as const,
+    ];
+    using _before = await compositor.compose(layers);
+    compositor.rest();
+    expect(tiles.size).toBe(0);
+    for (const expected of [layers, [], layers]) {
+      using picture = await compositor.compose(expected);
+      const isDrawn = expected.length > 0;
+      expect([at(picture, 0, 10, 10), at(picture, 0, 610, 10)]).toEqual(isDrawn ? [200, 120] : [16, 16]);
+    }
   });
 
   test("two views that show a source at one size scale it once", async () => {

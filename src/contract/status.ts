@@ -27,6 +27,10 @@ export interface SourceStatus {
   readonly frozenMs: number;
   /** Pictures decoded. */
   readonly decoded: number;
+  /** Pictures that a view showed. At equal rates, what is missing from `decoded` was passed over. */
+  readonly shown: number;
+  /** Ticks at which a view showed its picture beyond its duration, for want of the next. */
+  readonly starved: number;
   readonly decoder?: string;
   /** Momentary loudness, ITU-R BS.1770; null is silence. */
   readonly lufs: number | null;

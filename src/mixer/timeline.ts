@@ -9,8 +9,14 @@ export interface TimelineOptions {
   readonly mode: "fixed" | "paced" | "live";
   /** Mix time of stamp 0 for `fixed`. */
   readonly startUs: Micros;
-  /** Bounds of the adaptive delay of `live`, in milliseconds. */
-  readonly delayMs: { readonly min: number; readonly max: number };
+  /** Bounds of the adaptive delay of `live`. */
+  readonly delayMs: DelayBounds;
+}
+
+/** In milliseconds. */
+export interface DelayBounds {
+  readonly min: number;
+  readonly max: number;
 }
 
 type Kind = "audio" | "video";
@@ -21,6 +27,8 @@ const WINDOWS = 20;
 /** While nothing has been shown yet, the newest item rules: a burst at the start is played from its end. */
 const SETTLE_US = 300_000;
 const MARGIN_US = 5000;
+/** Stamps rounded to milliseconds on their way miss their place by up to this, and then some. */
+const ROUNDING_US = 3000;
 const PREROLL_US = 200_000;
 /** A delay that is no longer needed is given back at 100 ms a second, which time-stretching hides. */
 const RETURN_PER_US = 0.1;
@@ -39,6 +47,7 @@ const SAME_JUMP_US = 2_000_000;
  */
 export class SourceTimeline {
   readonly #options: TimelineOptions;
+  #bounds: DelayBounds;
   /** Added to stamps, one entry per jump; streams may be in different ones for a moment. */
   readonly #offsets: number[] = [0];
   readonly #epoch: Record<Kind, number> = { audio: 0, video: 0 };
@@ -49,16 +58,26 @@ export class SourceTimeline {
   #shift: number;
   #lastAdvance: number | undefined;
   #alignment: { readonly periodUs: number; phase: number } | undefined;
+  #nudge = 0;
   #jumps = 0;
 
   constructor(options: TimelineOptions) {
     this.#options = options;
+    this.#bounds = options.delayMs;
     this.#shift = options.mode === "fixed" ? options.startUs : 0;
   }
 
   /** Add it to source time to get mix time. */
   get shiftUs(): Micros {
     return us(this.#shift);
+  }
+
+  /**
+   * Add it to the time before which a view looks for a picture: keeps pictures whose stamps fall right between two
+   * ticks from flickering between them. Sound knows nothing of it.
+   */
+  get nudgeUs(): number {
+    return this.#nudge;
   }
 
   /** True once {@link shiftUs} means something. */
@@ -79,6 +98,11 @@ export class SourceTimeline {
   /** How long an item that came as early as any waits for its turn. */
   get delayMs(): number {
     return this.#windows.length === 0 ? 0 : Math.max(0, (this.#shift - this.#base()) / 1000);
+  }
+
+  /** Sets other bounds of the delay; what is below rises at the next item, what is above is given back slowly. */
+  bound(delayMs: DelayBounds): void {
+    this.#bounds = delayMs;
   }
 
   /** Turns a stream's stamp into source time. `jumped` says that the stamps do not continue the last ones. */
@@ -120,13 +144,22 @@ export class SourceTimeline {
   }
 
   /**
-   * Puts pictures mid-tick: source frames of the view's own rate then fall one to a tick, whatever the
-   * millisecond rounding of their stamps. `sourceUs` is a recent frame; an undefined period lifts it.
+   * Lets source frames of the view's own rate fall one to a tick, whatever the millisecond rounding of their stamps:
+   * live input is shifted to mid-tick, all other is looked for a little later where its stamps fall on the edge.
+   *
+   * @param periodUs of the view; undefined lifts it.
+   * @param sourceUs a recent frame.
+   * @param edgeUs how long after a tick a frame still belongs to it, without {@link nudgeUs}.
    */
-  align(periodUs: number | undefined, sourceUs: Micros): void {
-    if (this.#options.mode !== "live") return;
+  align(periodUs: number | undefined, sourceUs: Micros, edgeUs: number): void {
     if (periodUs === undefined) {
       this.#alignment = undefined;
+      this.#nudge = 0;
+      return;
+    }
+    if (this.#options.mode !== "live") {
+      const fromEdge = nearest(sourceUs + this.#shift - edgeUs - this.#nudge, periodUs);
+      if (Math.abs(fromEdge) < ROUNDING_US) this.#nudge = this.#nudge === 0 ? periodUs / 4 : 0;
       return;
     }
     const phase = modulo(sourceUs, periodUs);
@@ -173,7 +206,7 @@ export class SourceTimeline {
   }
 
   #wantedDelay(): number {
-    const { min, max } = this.#options.delayMs;
+    const { min, max } = this.#bounds;
     const jitter = this.#windows.length === 0 ? 0 : this.#latest() - this.#base();
     return Math.min(max * 1000, Math.max(min * 1000, jitter + MARGIN_US));
   }

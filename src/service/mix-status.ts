@@ -83,6 +83,8 @@ export const absentStatus = (
   avOffsetMs: 0,
   frozenMs: 0,
   decoded: 0,
+  shown: 0,
+  starved: 0,
   lufs: null,
   truePeakDb: null,
   warnings: {},

@@ -81,6 +81,8 @@ export class Conductor {
       this.#isRunning = true;
       if (this.#mix.virtual) await this.#runVirtual();
       else await this.#runLive();
+      // What ends with the mix has ended.
+      if (!this.#stop.signal.aborted) this.#followSources(us(this.#endUs));
     } catch (error) {
       if (!this.#stop.signal.aborted) this.#mix.emit({ type: "mix.failed", error: errorInfo(error) });
     }
@@ -203,9 +205,9 @@ export class Conductor {
     for (const source of sources) source.tick(nowUs);
     if (this.#mix.settings.until?.inputsEnd !== true) return;
     const ending = sources.filter((source) => !source.isEndless);
-    if (ending.length > 0 && ending.every((source) => source.isOver)) {
+    if (ending.length > 0 && ending.every((source) => source.isOver || source.endUs !== undefined)) {
       const lastUs = Math.max(...ending.map((source) => source.endUs ?? nowUs));
-      // Live, the end of an input may be learned after its time: what was composed meanwhile counts.
+      // A file's end is known ahead. Of other inputs it may be learned after its time: what was composed counts.
       this.#endUs = Math.min(this.#endUs, this.#mix.virtual ? lastUs : Math.max(lastUs, nowUs));
     }
   }

@@ -58,6 +58,8 @@ function sourceStatus(mix: Mix, source: Source): SourceStatus {
     avOffsetMs: -sound.playout.errorMs,
     frozenMs: source.frozenMs(now),
     decoded: picture.decoded,
+    shown: picture.shown,
+    starved: picture.starved,
     ...(picture.info === undefined ? {} : { decoder: "cpu" }),
     lufs: finite(sound.lufs.momentary),
     truePeakDb: finite(sound.truePeakDb),
@@ -83,10 +85,10 @@ export function mixSummary(mix: Mix, conductor: Conductor): MixSummary {
       return { id, key, device, frames: encode.frames };
     }),
     decoders: sources.flatMap((source) => {
-      const { info, decoded } = source.picture;
+      const { info, decoded, shown, starved } = source.picture;
       return info === undefined
         ? []
-        : [{ source: source.id, codec: info.codec, device: "cpu", frames: decoded }];
+        : [{ source: source.id, codec: info.codec, device: "cpu", frames: decoded, shown, starved }];
     }),
     cpuSeconds: cpuSeconds(),
     startS: (conductor.startedMs ?? 0) / 1000,

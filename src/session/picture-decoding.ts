@@ -4,15 +4,27 @@ import type { VideoFrame } from "../media/frame.ts";
 import type { Packet } from "../media/packet.ts";
 import { RateMeter } from "../media/stats.ts";
 import type { VideoStreamInfo } from "../media/stream-info.ts";
-import { VideoQueue } from "../mixer/video/queue.ts";
+import { type QueuedFrame, VideoQueue } from "../mixer/video/queue.ts";
 import { NativeFrame } from "../native/frame.ts";
 import type { DecodingSlot } from "./decoding-slot.ts";
 import { GroupKeeper } from "./group-keeper.ts";
 
 /** Generated pictures kept while nobody shows them: more than they are made ahead of time. */
 const HIDDEN_US = 500_000;
-/** Packets that may wait while what was kept is decoded: as long as a kept group. */
+/** Packets that may wait for the decoder: as long as a kept group. */
 const MAX_WAITING = 300;
+
+/** Durations that went through a container in milliseconds are off by this. */
+const ROUNDING_US = 1000;
+
+/** A tick of a view that wants a picture. */
+export interface PictureTick {
+  readonly view: string;
+  /** Mix time of the tick. */
+  readonly atUs: number;
+  /** The picture is the newest from before this source time. */
+  readonly beforeUs: number;
+}
 
 /**
  * The picture of one source, from packets in source time to a queue of frames. While nobody shows it, it is not
@@ -23,6 +35,9 @@ export class PictureDecoding {
   readonly rate = new RateMeter();
   readonly #keeper = new GroupKeeper();
   readonly #slot: DecodingSlot;
+  readonly #tooLateUs: () => number;
+  /** What each view shows, and since which tick. */
+  readonly #onAir = new Map<string, { readonly serial: number; readonly sinceUs: number }>();
   /** The decoder takes one call at a time, from the input and from {@link show} alike. */
   #turn: Promise<void> = Promise.resolve();
   #decoder: VideoDecoder | undefined;
@@ -34,15 +49,29 @@ export class PictureDecoding {
   #isShowing = false;
   /** Packets taken that are not in the decoder yet. */
   #waiting = 0;
+  #taken = 0;
+  /** Which of the packets taken was the last key frame. */
+  #newestKey = 0;
+  /** And from which one on they are decoded again, where decoding was too slow. */
+  #skipTo = 0;
   #isClosed = false;
   #deliveredUs = Number.NEGATIVE_INFINITY;
   /** Source time at which the last picture or packet ends. */
   #endUs = Number.NEGATIVE_INFINITY;
   #decoded = 0;
   #errors = 0;
+  #skipped = 0;
+  #shownCount = 0;
+  #newestShown = -1;
+  #starved = 0;
 
-  constructor(slot: DecodingSlot) {
+  /**
+   * @param tooLateUs source time from before which a picture is not worth its decoding where a newer key frame
+   * waits already; by default every picture is.
+   */
+  constructor(slot: DecodingSlot, tooLateUs: () => number = () => Number.NEGATIVE_INFINITY) {
     this.#slot = slot;
+    this.#tooLateUs = tooLateUs;
   }
 
   /** What the last packet with news said; undefined before the first. */
@@ -63,6 +92,21 @@ export class PictureDecoding {
   /** Packets and pictures that could not be decoded. */
   get errors(): number {
     return this.#errors + (this.#decoder?.stats.errors ?? 0);
+  }
+
+  /** Packets that came to their turn so late that the next key frame was decoded instead. */
+  get skipped(): number {
+    return this.#skipped;
+  }
+
+  /** Pictures that a view has shown. */
+  get shown(): number {
+    return this.#shownCount;
+  }
+
+  /** Ticks at which a view showed a picture beyond its duration, for want of the next. */
+  get starved(): number {
+    return this.#starved;
   }
 
   get isShown(): boolean {
@@ -88,15 +132,54 @@ export class PictureDecoding {
    */
   take(packet: Packet): Promise<void> {
     this.#waiting += 1;
+    this.#taken += 1;
+    const number = this.#taken;
+    if (packet.keyFrame) this.#newestKey = number;
     return this.#serialized(() => {
       this.#waiting -= 1;
-      return this.#take(packet);
+      return this.#take(packet, number);
     });
   }
 
-  /** It was shown just now, and decodes what was kept; a few more packets may be given without waiting for each. */
-  get isCatchingUp(): boolean {
-    return this.#waiting > 1 ? this.#waiting <= MAX_WAITING : this.#isShowing;
+  /** Packets wait for what came before them; it was shown just now, or decoding is slow. */
+  get isBehind(): boolean {
+    return this.#waiting > 0 || this.#isShowing;
+  }
+
+  /** Whoever gives more packets should wait for the last first. */
+  get isFull(): boolean {
+    return this.#waiting > MAX_WAITING;
+  }
+
+  /**
+   * The picture for a tick of a view. What no view needs any more is freed.
+   *
+   * @param isDue false: the view does not show it, and nothing of it is counted.
+   */
+  select({ view, atUs, beforeUs }: PictureTick, isDue: boolean): QueuedFrame | undefined {
+    const queued = this.queue.select(view, beforeUs);
+    if (queued === undefined || !isDue) {
+      this.#onAir.delete(view);
+      return queued;
+    }
+    const before = this.#onAir.get(view);
+    if (before?.serial !== queued.serial) this.#onAir.set(view, { serial: queued.serial, sinceUs: atUs });
+    else if (
+      atUs - before.sinceUs > this.#pictureUs(queued.frame) - ROUNDING_US &&
+      !this.#hasShownAll(queued)
+    )
+      this.#starved += 1;
+    if (queued.serial > this.#newestShown) {
+      this.#newestShown = queued.serial;
+      this.#shownCount += 1;
+    }
+    return queued;
+  }
+
+  /** The view is gone or shows this source no more. */
+  forget(view: string): void {
+    this.queue.forget(view);
+    this.#onAir.delete(view);
   }
 
   /** The stream ended: gets the pictures that the decoder held back. Tells when the last picture ends, or -Infinity. */
@@ -129,19 +212,21 @@ export class PictureDecoding {
     });
   }
 
-  async #take(packet: Packet): Promise<void> {
+  async #take(packet: Packet, number: number): Promise<void> {
     if (packet.info?.kind === "video") {
       this.#info = packet.info;
       this.#infoIsNew = true;
     }
     this.rate.add(packet.arrivalUs, packet.data.byteLength);
-    this.#endUs = Math.max(this.#endUs, packet.ptsUs + this.#durationOf(packet));
+    this.#endUs = Math.max(this.#endUs, packet.ptsUs + this.#pictureUs(packet));
     if (!this.#shown) {
       this.#keeper.keep(packet);
       this.#delivered(packet.dtsUs);
       return;
     }
-    await this.#decode(packet);
+    if (packet.ptsUs < this.#tooLateUs()) this.#skipTo = this.#newestKey;
+    if (number < this.#skipTo) this.#skipped += 1;
+    else await this.#decode(packet);
   }
 
   async #show(shown: boolean): Promise<void> {
@@ -207,7 +292,13 @@ export class PictureDecoding {
     if (!this.#shown) this.queue.forgetBefore(frame.ptsUs - HIDDEN_US);
   }
 
-  #durationOf({ durationUs }: Packet): number {
+  /** The input has ended, and this is its last picture. */
+  #hasShownAll({ serial }: QueuedFrame): boolean {
+    return this.#deliveredUs === Number.POSITIVE_INFINITY && serial === this.queue.newest?.serial;
+  }
+
+  /** How long a packet or picture lasts. */
+  #pictureUs({ durationUs }: { readonly durationUs: number }): number {
     if (durationUs > 0) return durationUs;
     const rate = this.#info?.frameRate;
     return rate === undefined ? 40_000 : (1e6 * rate.den) / rate.num;

@@ -148,7 +148,7 @@ export class View {
     const before = this.onScreen();
     if (this.#layout.advanceTo(this.#nextFrame)) this.#compositor.setBackground(this.#backdrop());
     const now = this.onScreen();
-    for (const id of before) if (!now.has(id)) this.#context.sources.get(id)?.picture.queue.forget(this.id);
+    for (const id of before) if (!now.has(id)) this.#context.sources.get(id)?.picture.forget(this.id);
   }
 
   /** Composes the next frame, on time. Never rejects: a picture that cannot be drawn costs itself, the last stays on air. */
@@ -169,7 +169,7 @@ export class View {
   /** Nobody looks: the layout goes on, and no source keeps pictures for this view. */
   #rest(): void {
     this.prepare();
-    for (const id of this.onScreen()) this.#context.sources.get(id)?.picture.queue.forget(this.id);
+    for (const id of this.onScreen()) this.#context.sources.get(id)?.picture.forget(this.id);
   }
 
   /** A machine that is always late still shows something new twice a second. */
@@ -194,7 +194,7 @@ export class View {
   }
 
   close(): void {
-    for (const source of this.#context.sources.values()) source.picture.queue.forget(this.id);
+    for (const source of this.#context.sources.values()) source.picture.forget(this.id);
     this.#layout.close(this.#nextFrame);
     this.#composed?.resolve();
     this.#last?.[Symbol.dispose]();
@@ -258,13 +258,15 @@ export class View {
     const layers = [this.#backgroundImage(), this.#slate()]
       .filter((still) => still !== undefined)
       .map((still) => this.#context.stills.layer(still));
-    const half = period(this.rate) / 2;
+    const periodUs = period(this.rate);
     for (const placement of this.placements) {
       const source = placement.source === null ? undefined : this.#context.sources.get(placement.source);
       if (source === undefined) continue;
       const trimUs = source.spec.video.delayMs * 1000;
-      const beforeUs = at + half - GRID_MARGIN_US - source.timeline.shiftUs - trimUs;
-      const queued = source.picture.queue.select(this.id, beforeUs);
+      const { shiftUs, nudgeUs } = source.timeline;
+      const beforeUs = at + periodUs / 2 - GRID_MARGIN_US + nudgeUs - shiftUs - trimUs;
+      const tick = { view: this.id, atUs: at, beforeUs };
+      const queued = source.picture.select(tick, source.hasPicture);
       if (queued === undefined || !source.hasPicture) {
         if (placement.fallback !== "hide")
           layers.push(this.#context.stills.layer(sourceStill(source, placement)));
@@ -305,7 +307,8 @@ export class View {
     const rate = source.picture.info?.frameRate;
     const nominal = period(this.rate);
     const agrees = rate !== undefined && Math.abs(period(rate) / nominal - 1) < 0.02;
-    if (this.id === "main") source.timeline.align(agrees ? nominal : undefined, sourceUs);
+    const edgeUs = nominal / 2 - GRID_MARGIN_US - source.spec.video.delayMs * 1000;
+    if (this.id === "main") source.timeline.align(agrees ? nominal : undefined, sourceUs, edgeUs);
   }
 
   #backdrop(): Picture {

@@ -114,13 +114,62 @@ describe("a live source", () => {
     for (let i = 0; i < 900; i++) {
       const sourceUs = us(Math.round(i * 33.3333) * 1000);
       const at = us(sourceUs + 7300 + (noise(i) + 1) * 2000);
-      timeline.align(period, sourceUs);
+      timeline.align(period, sourceUs, period / 2);
       timeline.observe(sourceUs, at);
       timeline.advance(at);
       const phase = (((sourceUs + timeline.shiftUs) % period) + period) % period;
       if (i > 60) distances.push(Math.min(phase, period - phase));
     }
     expect(Math.max(...distances)).toBeLessThan(period / 4);
+  });
+
+  test("bounds of the delay may be changed while it plays", () => {
+    const timeline = open();
+    const feed = (from: number, to: number): void => {
+      for (let i = from; i < to; i++) {
+        timeline.observe(ms(i * 20), us(ms(100) + ms(i * 20)));
+        timeline.advance(us(ms(100) + ms(i * 20)));
+      }
+    };
+    feed(0, 50);
+    expect(timeline.delayMs).toBeCloseTo(40, 0);
+    timeline.bound({ min: 300, max: 2000 });
+    feed(50, 51);
+    expect(timeline.delayMs).toBeCloseTo(300, 0);
+    timeline.bound({ min: 40, max: 2000 });
+    feed(51, 250);
+    expect(timeline.delayMs).toBeCloseTo(40, 0);
+  });
+});
+
+describe.each(["fixed", "paced"] as const)("a %s source", (mode) => {
+  const period = 1e6 / 30;
+  const edgeUs = period / 2 - 1000;
+  /** Tick at which a frame is shown. */
+  const tickOf = (timeline: SourceTimeline, sourceUs: number): number =>
+    Math.floor((sourceUs + timeline.shiftUs - timeline.nudgeUs - edgeUs) / period) + 1;
+
+  test.each([-1500, -500, 0, 500, 1500])(
+    "whose frames lie %i us from the edge of a tick has one to a tick",
+    (offUs) => {
+      const timeline = open({ mode, startUs: us(edgeUs + offUs) });
+      timeline.observe(us(0), us(edgeUs + offUs));
+      const ticks: number[] = [];
+      for (let i = 0; i < 900; i++) {
+        const sourceUs = us(Math.round(i * 33.3333) * 1000);
+        timeline.align(period, sourceUs, edgeUs);
+        if (i > 5) ticks.push(tickOf(timeline, sourceUs));
+      }
+      const steps = ticks.slice(1).map((tick, index) => tick - (ticks[index] ?? 0));
+      expect(new Set(steps)).toEqual(new Set([1]));
+    },
+  );
+
+  test("well inside a tick is looked for where it is", () => {
+    const timeline = open({ mode, startUs: us(0) });
+    timeline.observe(us(0), us(0));
+    timeline.align(period, us(-timeline.shiftUs), edgeUs);
+    expect(timeline.nudgeUs).toBe(0);
   });
 });
 

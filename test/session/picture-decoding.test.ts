@@ -87,4 +87,74 @@ describe("the picture of a source", () => {
     expect(slot.depth).toBe(0);
     await picture.close();
   });
+
+  test("packets that come to their turn too late are skipped as far as a newer key frame, and counted", async () => {
+    const picture = new PictureDecoding(new Slot(), () => 1_000_000);
+    await picture.show(true);
+    await Promise.all((await codedPictures(40, 10)).map((packet) => picture.take(packet)));
+    // Key frames stand at 0, 400, 800 and 1200 ms; what refers to pictures left out is left out too.
+    expect([picture.skipped, picture.decoded]).toEqual([30, 10]);
+    expect(picture.queue.newest?.sourceUs).toBe(39 * 40_000);
+    await picture.close();
+  });
+
+  test("too late without a newer key frame, every packet is decoded all the same", async () => {
+    const picture = new PictureDecoding(new Slot(), () => 1e9);
+    await picture.show(true);
+    await Promise.all((await codedPictures(40)).map((packet) => picture.take(packet)));
+    expect([picture.skipped, picture.decoded]).toEqual([0, 40]);
+    await picture.close();
+  });
+});
+
+describe("what views show of a source", () => {
+  const PERIOD = 40_000;
+  const showing = async (pictures: readonly Packet[]): Promise<PictureDecoding> => {
+    const picture = new PictureDecoding(new Slot());
+    await picture.show(true);
+    for (const packet of pictures) await picture.take(packet);
+    return picture;
+  };
+  const play = (picture: PictureDecoding, ticks: number, options: { isDue?: boolean; by?: number } = {}) => {
+    const { isDue = true, by = PERIOD } = options;
+    for (let i = 0; i < ticks; i++) {
+      const beforeUs = i * by + by / 2;
+      picture.select({ view: "main", atUs: i * by, beforeUs }, isDue);
+    }
+  };
+
+  test("a picture to a tick: all are shown, and none too long", async () => {
+    await using stack = new AsyncDisposableStack();
+    const picture = stack.adopt(await showing(await codedPictures(20)), (one) => one.close());
+    play(picture, 20);
+    expect([picture.shown, picture.starved]).toEqual([20, 0]);
+  });
+
+  test("three that never came: the one before them is shown three ticks too long", async () => {
+    await using stack = new AsyncDisposableStack();
+    const pictures = await codedPictures(20, 1);
+    const picture = stack.adopt(await showing(pictures.toSpliced(8, 3)), (one) => one.close());
+    play(picture, 20);
+    expect([picture.shown, picture.starved]).toEqual([17, 3]);
+  });
+
+  test("a view of a higher or lower rate: shown twice or passed over by right, and not too long", async () => {
+    await using stack = new AsyncDisposableStack();
+    const fast = stack.adopt(await showing(await codedPictures(20)), (one) => one.close());
+    play(fast, 40, { by: PERIOD / 2 });
+    expect([fast.shown, fast.starved]).toEqual([20, 0]);
+    const slow = stack.adopt(await showing(await codedPictures(20)), (one) => one.close());
+    play(slow, 10, { by: PERIOD * 2 });
+    expect([slow.shown, slow.starved]).toEqual([10, 0]);
+  });
+
+  test("nothing counts while it is muted, nor after the end", async () => {
+    await using stack = new AsyncDisposableStack();
+    const picture = stack.adopt(await showing(await codedPictures(20)), (one) => one.close());
+    play(picture, 30, { isDue: false });
+    expect([picture.shown, picture.starved]).toEqual([0, 0]);
+    await picture.flush();
+    play(picture, 30);
+    expect(picture.starved).toBe(0);
+  });
 });

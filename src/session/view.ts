@@ -169,6 +169,7 @@ export class View {
   /** Nobody looks: the layout goes on, and no source keeps pictures for this view. */
   #rest(): void {
     this.prepare();
+    this.#compositor.rest();
     for (const id of this.onScreen()) this.#context.sources.get(id)?.picture.forget(this.id);
   }
 

@@ -22,7 +22,7 @@ export class EncodePool {
   readonly #feeds = new Map<PacketTaker, MinusFeed>();
   /** Outputs that still get what encoders hold for them. */
   readonly #leaving = new Set<Promise<unknown>>();
-  #full: ReadonlySet<VideoEncode> = new Set();
+  readonly #givenUp = new WeakMap<VideoEncode, { readonly count: number; readonly isRising: boolean }>();
   #count = 0;
   #nextTick: number;
 
@@ -148,13 +148,17 @@ export class EncodePool {
     encode.close(us(0));
   }
 
-  /** The video encoders that have become too slow since this was last asked, each in words. */
+  /** The video encoders that have begun to leave out or repeat pictures since this was last asked, each in words. */
   overloads(): string[] {
-    const before = this.#full;
-    this.#full = new Set([...this.videos].filter(({ isFull }) => isFull));
-    return [...this.#full]
-      .filter((encode) => !before.has(encode))
-      .map((encode) => `encoder ${encode.id} is too slow: pictures are left out or repeated`);
+    const said: string[] = [];
+    for (const encode of this.videos) {
+      const { count, isRising } = this.#givenUp.get(encode) ?? { count: 0, isRising: false };
+      const now = encode.skipped + encode.replaced;
+      this.#givenUp.set(encode, { count: now, isRising: now > count });
+      if (now > count && !isRising)
+        said.push(`encoder ${encode.id} is too slow: it leaves out or repeats pictures`);
+    }
+    return said;
   }
 
   /** Encodes the audio tick that the mixer just made. */

@@ -62,7 +62,6 @@ export class VideoEncode {
   #begunUs = us(0);
   /** Handed in last and not begun yet. */
   #newest: Job | undefined;
-  #isFull = false;
   #skipped = 0;
   #replaced = 0;
   #frames = 0;
@@ -86,10 +85,6 @@ export class VideoEncode {
   /** Numbers under which whoever keeps all got a later picture instead of their own: it fell very far behind. */
   get replaced(): number {
     return this.#replaced;
-  }
-  /** True while too many pictures wait, and each new one displaces another. */
-  get isFull(): boolean {
-    return this.#isFull;
   }
   get frames(): number {
     return this.#frames;
@@ -194,7 +189,6 @@ export class VideoEncode {
     this.#offeredUs = at;
     const waiting = this.#newest;
     const tooMany = this.#behindUs > (this.#keepsAll ? MAX_HELD_US : MAX_BEHIND_US);
-    this.#isFull = tooMany && waiting !== undefined;
     if (tooMany && waiting !== undefined) {
       waiting.picture[Symbol.dispose]();
       Object.assign(waiting, { picture, at, arrivalUs, follows: false });

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { us } from "../../src/core/time.ts";
 import { CHANNELS, TICK_SAMPLES } from "../../src/media/frame.ts";
 import { AudioMixer, TICK_US } from "../../src/mixer/audio/audio-mixer.ts";
+import { Picture } from "../../src/native/picture.ts";
 import { EncodePool } from "../../src/session/encode-pool.ts";
 import type { View } from "../../src/session/view.ts";
 import { emptyView, encodeContext, Listener, outputSpec, viewState } from "./stage.ts";
@@ -101,6 +102,25 @@ describe("video encoders", () => {
     expect(mover.stampsUs).toEqual([0, 40_000]);
     expect(leaver.stampsUs).not.toContain(40_000);
   });
+});
+
+test("an encoder that becomes too slow is told once for as long as it is", async () => {
+  const pool = new EncodePool(mixer, 0, { ...encodeContext(), sync: false });
+  const encode = pool.video(viewOf(), video());
+  encode.add(new Listener());
+  let index = 0;
+  const offer = async (count: number): Promise<void> => {
+    for (const end = index + count; index < end; index++)
+      void encode.offer(Picture.solid(160, 96, { y: 40, u: 128, v: 128 }), us(index * 40_000));
+    await encode.idle();
+  };
+  const told: number[] = [];
+  for (const count of [5, 100, 100, 5, 100]) {
+    await offer(count);
+    told.push(pool.overloads().length);
+  }
+  expect(told).toEqual([0, 1, 0, 0, 1]);
+  await pool.finish(us(0));
 });
 
 describe("encoders that hold pictures back", () => {

@@ -24,8 +24,16 @@ type Kind = "audio" | "video";
 const WINDOW_US = 500_000;
 /** Ten seconds of windows: how long a burst is remembered. */
 const WINDOWS = 20;
-/** While nothing has been shown yet, the newest item rules: a burst at the start is played from its end. */
+/**
+ * At the start the newest item rules: what a server sends at once to begin with is played from its end. The start is
+ * over when nothing came earlier than all before for this long, or after the longest.
+ */
 const SETTLE_US = 300_000;
+const LONGEST_SETTLE_US = 3_000_000;
+/** What comes this much earlier than all before belongs to a burst. */
+const BURST_US = 10_000;
+/** Sound follows a shift that fell by more than this by leaping, not by running faster for seconds. */
+const LEAP_US = 20_000;
 const MARGIN_US = 5000;
 /** Stamps rounded to milliseconds on their way miss their place by up to this, and then some. */
 const ROUNDING_US = 3000;
@@ -55,6 +63,10 @@ export class SourceTimeline {
   readonly #windows: { min: number; max: number }[] = [];
   #windowEnd = 0;
   #firstAt: number | undefined;
+  #settledAt = 0;
+  /** The shift that sound was last let leap to. */
+  #leaptTo = Number.NEGATIVE_INFINITY;
+  #leaps = 0;
   #shift: number;
   #lastAdvance: number | undefined;
   #alignment: { readonly periodUs: number; phase: number } | undefined;
@@ -83,6 +95,11 @@ export class SourceTimeline {
   /** True once {@link shiftUs} means something. */
   get isTied(): boolean {
     return this.#options.mode === "fixed" || this.#firstAt !== undefined;
+  }
+
+  /** Times that {@link shiftUs} fell at once by so much that sound must begin anew at its place. */
+  get leaps(): number {
+    return this.#leaps;
   }
 
   /** Jumps of the stamps so far. */
@@ -117,13 +134,15 @@ export class SourceTimeline {
   observe(sourceUs: Micros, nowUs: Micros): void {
     if (this.#options.mode === "fixed") return;
     const late = nowUs - sourceUs;
-    const settled = this.#firstAt !== undefined && nowUs - this.#firstAt > SETTLE_US;
+    const isSettled = this.#isSettled(late, nowUs);
     // What a server sends at once to begin with is old, not late.
-    if (!settled && this.#windows.length > 0 && late < this.#base()) this.#windows.length = 0;
+    if (!isSettled && this.#windows.length > 0 && late < this.#base()) this.#windows.length = 0;
     this.#remember(late, nowUs);
     if (this.#firstAt === undefined) {
       this.#firstAt = nowUs;
+      this.#settledAt = nowUs + SETTLE_US;
       this.#shift = late + (this.#options.mode === "paced" ? PREROLL_US : this.#wantedDelay());
+      this.#leaptTo = this.#shift;
       return;
     }
     if (this.#options.mode === "paced") {
@@ -131,7 +150,7 @@ export class SourceTimeline {
       return;
     }
     const target = this.#target();
-    if (target > this.#shift || !settled) this.#shift = target;
+    if (target > this.#shift || !isSettled) this.#moveTo(target);
   }
 
   /** Gives back delay that is no longer needed; call it at every tick. */
@@ -169,6 +188,20 @@ export class SourceTimeline {
     }
     const error = modulo(phase - this.#alignment.phase + periodUs / 2, periodUs) - periodUs / 2;
     this.#alignment.phase = modulo(this.#alignment.phase + error / 16, periodUs);
+  }
+
+  #isSettled(late: number, nowUs: number): boolean {
+    if (this.#firstAt === undefined || nowUs > this.#settledAt) return this.#firstAt !== undefined;
+    if (late < this.#base() - BURST_US)
+      this.#settledAt = Math.min(nowUs + SETTLE_US, this.#firstAt + LONGEST_SETTLE_US);
+    return false;
+  }
+
+  #moveTo(shift: number): void {
+    this.#shift = shift;
+    if (shift < this.#leaptTo - LEAP_US) this.#leaps += 1;
+    else if (shift < this.#leaptTo) return;
+    this.#leaptTo = shift;
   }
 
   #rebase(kind: Kind, ptsUs: Micros): void {

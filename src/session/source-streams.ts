@@ -64,6 +64,8 @@ export class SourceStreams {
   /** Latest stamps read, in source time: of either stream, and of the picture. */
   #readUs = Number.NEGATIVE_INFINITY;
   #videoReadUs = Number.NEGATIVE_INFINITY;
+  /** The timeline's, that sound has followed. */
+  #leaps = 0;
   /** What went wrong with a picture that nobody waited for. */
   #failure: { readonly error: unknown } | undefined;
 
@@ -126,6 +128,7 @@ export class SourceStreams {
     this.#readUs = Number.NEGATIVE_INFINITY;
     this.#videoReadUs = Number.NEGATIVE_INFINITY;
     this.#timeline = this.#newTimeline();
+    this.#leaps = 0;
   }
 
   async close(): Promise<void> {
@@ -190,7 +193,10 @@ export class SourceStreams {
     this.#readUs = Math.max(this.#readUs, sourceUs);
     // Sound is mixed a tick after it begins, so it must be here when it ends.
     this.#timeline.observe(us(sourceUs), clock.now());
-    mixer.push(this.#spec.id, block, us(sourceUs + this.#timeline.shiftUs));
+    const { shiftUs, leaps } = this.#timeline;
+    const discontinuity = block.discontinuity || leaps !== this.#leaps;
+    this.#leaps = leaps;
+    mixer.push(this.#spec.id, { ...block, discontinuity }, us(sourceUs + shiftUs));
   }
 
   /** Waits until what was read is nearly due; live input is never waited for. */

@@ -220,11 +220,18 @@ requirePeer("ffmpeg", "nginx-rtmp")("live clock: nginx", () => {
       return file !== undefined && (await nginx.stream("mixed"))?.isPublishing !== true ? file : undefined;
     });
     for (const file of [local, recording]) {
+      {
+        const { samples } = await decodePcm(file);
+        const l = [];
+        for (let at = 0; at + 9600 <= samples.length; at += 9600)
+          l.push(Math.round(toneLevelDb(samples.subarray(at, at + 9600), 1000)));
+        console.log(file, l.join(" "));
+      }
       const [source] = await readSources(file, [{ ...SIZE, count: 1 }]);
       expect(judgeCounters(source?.readings ?? []).backward).toEqual([]);
       expect(new Set(source?.numbers).size).toBeGreaterThan(90);
       const { samples } = await decodePcm(file);
-      expect(toneLevelDb(samples.subarray(-96_000, -48_000), 1000)).toBeGreaterThan(-20);
+      expect(toneLevelDb(samples.subarray(-96_000, -48_000), 1000), file).toBeGreaterThan(-20);
     }
     // What nginx got begins with a picture and with sound, and holds all that the file holds but its first moments.
     const { video, audio } = await probe(recording);
@@ -236,6 +243,19 @@ requirePeer("ffmpeg", "nginx-rtmp")("live clock: nginx", () => {
     const keys = packets.filter(({ isKey }) => isKey).map(({ ptsS }) => ptsS);
     for (const [index, keyS] of keys.slice(1).entries())
       expect(keyS - (keys[index] ?? 0)).toBeLessThanOrEqual(2.01);
+  });
+
+  test("a pull that begins with what the server had kept is in step after a moment", async () => {
+    using folder = new Folder();
+    await using nginx = await Nginx.open();
+    await using _camera = await publish(await flashBeep({ seconds: 20 }), `${nginx.url}/camera`);
+    await until("nginx has the camera", async () => (await nginx.stream("camera"))?.video !== undefined);
+    const file = folder.file("a.mkv");
+    const timed = ["--duration", "8", ...outputs(file)];
+    await mixWell([...inputs(`${nginx.url}/camera`), ...SMALL, ...timed], LIVE);
+    const { offsetsMs } = await judgeSync(file);
+    expect(offsetsMs.length).toBeGreaterThanOrEqual(6);
+    for (const offsetMs of offsetsMs.slice(1)) expect(Math.abs(offsetMs)).toBeLessThanOrEqual(20);
   });
 
   test("a push has picture and sound from the first second with no source online", async () => {

@@ -96,6 +96,22 @@ describe("a live source", () => {
     expect(timeline.shiftUs).toBeLessThan(ms(100 + 60 - 59 * 33 + 60));
   });
 
+  test("what is sent at once to begin with is played from its end, and sound leaps there", () => {
+    const timeline = open();
+    // Two seconds of media within 0.8 s, as a server's buffer comes over a link of its own speed.
+    for (let i = 0; i < 100; i++) timeline.observe(ms(i * 20), us(ms(1000) + i * 8000));
+    expect(timeline.leaps).toBeGreaterThan(0);
+    let during = timeline.leaps;
+    for (let i = 100; i < 600; i++) {
+      if (i === 120) during = timeline.leaps;
+      const at = us(ms(1800) + (i - 100) * 20_000 + (noise(i) + 1) * 10_000);
+      timeline.observe(ms(i * 20), at);
+      timeline.advance(at);
+    }
+    expect(timeline.leaps).toBe(during);
+    expect(timeline.delayMs).toBeLessThan(60);
+  });
+
   test("a clock 200 ppm off is followed for ten minutes", () => {
     const timeline = open();
     for (let i = 0; i < 30_000; i++) {

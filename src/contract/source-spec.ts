@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ID_PATTERN } from "../core/id.ts";
+import { refusedPull } from "../core/pull-url.ts";
 
 /** `[A-Za-z0-9_-]{1,64}`. */
 export const Id: z.ZodString = z.string().regex(ID_PATTERN, "must be 1 to 64 of A-Z a-z 0-9 _ -");
@@ -61,7 +62,14 @@ export const SourceSpec = z.discriminatedUnion("kind", [
   z.strictObject({
     ...common,
     kind: z.literal("pull"),
-    url: z.string().min(1).max(4096),
+    url: z
+      .string()
+      .min(1)
+      .max(4096)
+      .superRefine((url, context) => {
+        const message = refusedPull(url);
+        if (message !== undefined) context.addIssue({ code: "custom", message });
+      }),
     loop: z.boolean().default(false),
   }),
   z.strictObject({ ...common, kind: z.literal("rtmp") }),

@@ -1,41 +1,24 @@
-import { lookup } from "node:dns/promises";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
-import { type DestinationPolicy, literalAddress } from "../core/destinations.ts";
+import type { AddressInfo, Socket } from "node:net";
+import { pipeline } from "node:stream/promises";
+import { TLSSocket } from "node:tls";
+import type { DestinationPolicy } from "../core/destinations.ts";
 import { ForbiddenError, PeerUnreachableError, TesseraError } from "../core/error.ts";
+import { checkedAddress, checkedDial } from "./checked-dial.ts";
+import { loopbackContext } from "./loopback-certificate.ts";
 
 /**
- * Resolves `host` and returns the address to connect to: the one that was checked.
- *
- * @throws {ForbiddenError} `ERR_FORBIDDEN` if the policy refuses one of the host's addresses.
- * @throws {PeerUnreachableError} `ERR_PEER_UNREACHABLE` if it cannot be resolved.
- */
-export async function checkedAddress(host: string, policy: DestinationPolicy): Promise<string> {
-  const literal = literalAddress(host);
-  const found = literal === undefined ? await resolve(host) : [literal];
-  policy.check(host, found);
-  const [first] = found;
-  if (first === undefined) throw new PeerUnreachableError(`${host} has no address`);
-  return first;
-}
-
-async function resolve(host: string): Promise<string[]> {
-  try {
-    return (await lookup(host, { all: true })).map(({ address }) => address);
-  } catch (cause) {
-    throw new PeerUnreachableError(`${host} cannot be resolved`, { cause });
-  }
-}
-
-/**
- * An HTTP proxy on loopback for FFmpeg, which opens http, https, rtmps and rtsps through it: so each redirect and each
+ * An HTTP proxy on loopback for FFmpeg, which opens http, https and rtmps through it: so each redirect and each
  * address in a playlist is checked, and the checked address is the one connected to (RFC 9110 §3.7, §9.3.6).
+ *
+ * TLS ends here, both ways: FFmpeg's options for it do not reach what a playlist names, so FFmpeg checks nothing on
+ * the way to this proxy, in its own process, and Node checks the peer's certificate and name on the way out.
  */
 export class CheckedProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #policy: DestinationPolicy;
-  readonly #sockets = new Set<Duplex>();
+  readonly #sockets = new Set<Socket>();
+  readonly #identity = loopbackContext();
   #failure: TesseraError | undefined;
 
   private constructor(policy: DestinationPolicy) {
@@ -43,7 +26,7 @@ export class CheckedProxy implements AsyncDisposable {
     this.#server = createServer((incoming, response) => void this.#forward(incoming, response));
     this.#server.on(
       "connect",
-      (incoming, socket: Duplex, head: Buffer) => void this.#tunnel(incoming, socket, head),
+      (incoming, socket: Socket, head: Buffer) => void this.#tunnel(incoming, socket, head),
     );
     this.#server.on("clientError", (_, socket) => socket.destroy());
   }
@@ -100,27 +83,28 @@ export class CheckedProxy implements AsyncDisposable {
     }
   }
 
-  async #tunnel(incoming: IncomingMessage, client: Duplex, head: Buffer): Promise<void> {
+  /** FFmpeg asks for tunnels for TLS alone. */
+  async #tunnel(incoming: IncomingMessage, client: Socket, head: Buffer): Promise<void> {
     this.#keep(client);
     try {
       const target = URL.parse(`http://${incoming.url ?? ""}`);
       if (target === null) throw new ForbiddenError("no destination");
-      const address = await checkedAddress(bare(target.hostname), this.#policy);
-      const peer = await dial(address, target.port === "" ? 80 : Number(target.port));
-      this.#keep(peer);
+      const port = target.port === "" ? 80 : Number(target.port);
+      const peer = this.#keep(await checkedDial({ host: target.hostname, port, secure: true }, this.#policy));
       client.write("HTTP/1.1 200 OK\r\n\r\n");
-      peer.write(head);
-      client.on("close", () => peer.destroy()).pipe(peer);
-      peer.on("close", () => client.destroy()).pipe(client);
+      if (head.length > 0) client.unshift(head);
+      const inner = this.#keep(new TLSSocket(client, { isServer: true, secureContext: this.#identity }));
+      for (const way of [pipeline(inner, peer), pipeline(peer, inner)]) way.catch(() => undefined);
     } catch (error) {
       client.end(`HTTP/1.1 ${this.#statusOf(error)} -\r\n\r\n`);
     }
   }
 
-  #keep(socket: Duplex): void {
+  #keep<S extends Socket>(socket: S): S {
     this.#sockets.add(socket);
     socket.on("error", () => socket.destroy());
     socket.on("close", () => this.#sockets.delete(socket));
+    return socket;
   }
 
   #statusOf(error: unknown): number {
@@ -133,11 +117,3 @@ export class CheckedProxy implements AsyncDisposable {
 const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const bare = (hostname: string): string => hostname.replace(/^\[|\]$/g, "");
-
-async function dial(host: string, port: number): Promise<Socket> {
-  const socket = connect({ host, port });
-  const { promise, resolve: connected, reject } = Promise.withResolvers<void>();
-  socket.once("connect", connected).once("error", reject);
-  await promise;
-  return socket;
-}

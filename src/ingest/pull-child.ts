@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { DestinationPolicy } from "../core/destinations.ts";
 import {
   errorInfo,
+  ForbiddenError,
   PeerLostError,
   PeerRejectedError,
   PeerUnreachableError,
@@ -16,14 +17,20 @@ import { LiveClock } from "../media/clock.ts";
 import { DemuxError, Demuxer } from "../native/demuxer.ts";
 import { logErrors } from "../native/libav.ts";
 import { type PacketPipeStream, PacketPipeWriter } from "../transport/packet-pipe-writer.ts";
-import { CheckedProxy, checkedAddress } from "./checked-proxy.ts";
+import { checkedAddress } from "./checked-dial.ts";
+import { CheckedProxy } from "./checked-proxy.ts";
 import { type PullPlan, pinAddress, planPull } from "./pull-plan.ts";
 import { PULL_STREAM, type PullOpened, type PullRequest } from "./pull-request.ts";
+import { RtspRedirect } from "./rtsp-guard.ts";
+import { RtspRelay } from "./rtsp-relay.ts";
 
 /** FFmpeg's codes for answers that say no: HTTP 401 and 403. */
 const REJECTED: readonly number[] = [-825242872, -858797304];
 /** FFmpeg's codes for bytes that are no media, or hold no stream. */
 const NO_MEDIA: readonly number[] = [-1094995529, -1381258232];
+
+/** RTSP redirects that are followed, each to a checked address. */
+const MAX_REDIRECTS = 5;
 
 const clock = new LiveClock();
 const pipe = new PacketPipeWriter(new Socket({ fd: 3 }), { clock });
@@ -48,13 +55,30 @@ async function pull(wanted: PullRequest): Promise<void> {
 }
 
 async function deliver(wanted: PullRequest, stream: PacketPipeStream): Promise<void> {
+  let url = wanted.url;
+  for (let redirects = 0; ; redirects++) {
+    try {
+      await deliverFrom(url, wanted, stream);
+      return;
+    } catch (error) {
+      if (!(error instanceof RtspRedirect) || error.location === undefined) throw error;
+      if (redirects === MAX_REDIRECTS) throw error;
+      url = error.location;
+      if (!/^rtsps?:/i.test(url)) throw new ForbiddenError("a RTSP server leads to another protocol");
+    }
+  }
+}
+
+async function deliverFrom(url: string, wanted: PullRequest, stream: PacketPipeStream): Promise<void> {
   const policy = new DestinationPolicy(wanted.destinations);
-  const plan = planPull(wanted.url, wanted.ioTimeoutUs);
-  await using proxy = plan.byProxy ? await CheckedProxy.open(policy) : undefined;
+  const plan = planPull(url, wanted.ioTimeoutUs);
+  await using proxy = plan.via === "proxy" ? await CheckedProxy.open(policy) : undefined;
+  await using relay = plan.via === "relay" ? await RtspRelay.open(url, policy) : undefined;
   if (proxy !== undefined) process.env.http_proxy = proxy.url;
-  const pinned = plan.byProxy ? { url: wanted.url, plan } : await pin(wanted.url, plan, policy);
-  await using demuxer = await open(pinned.url, pinned.plan).catch((error: unknown) => {
-    throw proxy?.failure ?? (error instanceof DemuxError ? openError(error) : error);
+  const checked = plan.via === "address" ? await pin(url, plan, policy) : { url: relay?.url ?? url, plan };
+  await using demuxer = await open(checked.url, checked.plan).catch((error: unknown) => {
+    const why = error instanceof DemuxError ? openError(error) : error;
+    throw proxy?.failure ?? relay?.failure ?? why;
   });
   const opened: PullOpened = { wrapUs: Number.isFinite(demuxer.wrapUs) ? demuxer.wrapUs : null };
   pipe.control(JSON.stringify(opened));
@@ -62,7 +86,7 @@ async function deliver(wanted: PullRequest, stream: PacketPipeStream): Promise<v
     stream.push(packet);
     await stream.ready();
   }
-  const { failure } = demuxer;
+  const failure = relay?.failure ?? demuxer.failure;
   if (failure !== undefined) throw new PeerLostError(failure.message, { cause: failure });
 }
 

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, NotSupportedError } from "../core/error.ts";
+import { refusedPull } from "../core/pull-url.ts";
 import { CONTAINER_FORMATS } from "./formats.ts";
 
 /** How one URL is opened by FFmpeg, as plain data. */
@@ -9,15 +10,18 @@ export interface PullPlan {
   readonly formats: readonly string[];
   /** FFmpeg's options for protocol and format. */
   readonly extra: Readonly<Record<string, string | number>>;
-  /** It opens through {@link CheckedProxy}; otherwise the checked address takes the host's place in the URL. */
-  readonly byProxy: boolean;
+  /**
+   * How FFmpeg reaches the peer, so that it connects to checked addresses alone: through {@link CheckedProxy}, through
+   * {@link RtspRelay}, or with the checked address in the host's place, where FFmpeg knows no redirects.
+   */
+  readonly via: "proxy" | "relay" | "address";
   /** Packets come when they come: who does not read them loses them. False: the peer waits for the reader. */
   readonly isLive: boolean;
   /** The description of the streams is complete before the first packet (RTSP's SDP). */
   readonly probeIfNeeded: boolean;
 }
 
-const LIVE = { isLive: true, byProxy: false, probeIfNeeded: false };
+const LIVE = { isLive: true, via: "address", probeIfNeeded: false } as const;
 /** Live streams are looked at no longer than this to find their parameters, and not at all for their frame rate. */
 const SHORT_PROBE = { analyzeduration: 2_000_000, fpsprobesize: 0 };
 
@@ -26,36 +30,38 @@ const SHORT_PROBE = { analyzeduration: 2_000_000, fpsprobesize: 0 };
  *
  * @param ioTimeoutUs how long one read or write of FFmpeg may take; the process that reads is killed anyway, later.
  * @throws {NotSupportedError} `ERR_NOT_SUPPORTED` for other schemes.
- * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` for what is no URL with a host.
+ * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` for what is no URL with a host, or asks to listen.
  */
 export function planPull(url: string, ioTimeoutUs: number): PullPlan {
   const parsed = URL.parse(url);
   if (parsed === null || !/^[a-z]+:\/\/[^/]/i.test(url))
     throw new InvalidArgumentError("url", "is no URL with a host");
+  const refused = refusedPull(url);
+  if (refused !== undefined) throw new InvalidArgumentError("url", refused);
   const io = { rw_timeout: ioTimeoutUs };
   const flv = { formats: ["flv", "live_flv"], extra: { ...io, ...SHORT_PROBE, rtmp_live: "live" } };
   const rtsp = {
     formats: ["rtsp", "sdp", "rtp", "mpegts"],
     extra: { ...SHORT_PROBE, rtsp_transport: "tcp", timeout: ioTimeoutUs },
     probeIfNeeded: true,
-  };
+    via: "relay",
+  } as const;
   const http = {
     formats: [...CONTAINER_FORMATS, "hls"],
     extra: io,
-    byProxy: true,
+    via: "proxy",
     isLive: false,
     probeIfNeeded: false,
-  };
+  } as const;
   const tunnel = ["tls", "tcp", "httpproxy"];
   switch (parsed.protocol) {
     case "rtmp:":
       return { ...LIVE, ...flv, protocols: ["rtmp", "tcp"] };
     case "rtmps:":
-      return { ...LIVE, ...flv, protocols: ["rtmps", ...tunnel], byProxy: true };
+      return { ...LIVE, ...flv, protocols: ["rtmps", ...tunnel], via: "proxy" };
     case "rtsp:":
-      return { ...LIVE, ...rtsp, protocols: ["rtsp", "tcp", "udp", "rtp"] };
     case "rtsps:":
-      return { ...LIVE, ...rtsp, protocols: ["rtsps", "rtsp", "rtp", ...tunnel], byProxy: true };
+      return { ...LIVE, ...rtsp, protocols: ["rtsp", "tcp"] };
     case "srt:":
       return {
         ...LIVE,

@@ -138,8 +138,10 @@ class PullIngest implements Ingest {
   #spawn(): ChildProcess {
     const { url, destinations, stallTimeoutMs = 5000 } = this.#options;
     const program = new URL(import.meta.url.replace(/pull\.(ts|js)$/, "pull-child.$1")).pathname;
-    // An empty environment: FFmpeg would follow proxies named there.
-    const child = spawn(process.execPath, [program], { stdio: ["pipe", "ignore", "pipe", "pipe"], env: {} });
+    const child = spawn(process.execPath, [program], {
+      stdio: ["pipe", "ignore", "pipe", "pipe"],
+      env: trustEnvironment(),
+    });
     this.#child = child;
     const request: PullRequest = { url, destinations, ioTimeoutUs: stallTimeoutMs * 2000 };
     child.stdin?.on("error", () => undefined); // It died; its exit says so.
@@ -203,4 +205,14 @@ class PullIngest implements Ingest {
     if (info.code === "ERR_MEDIA_INVALID") this.#fail(new MediaInvalidError(message));
     else this.#fail(new RemoteError({ ...info, message }));
   }
+}
+
+/**
+ * The environment of a child: nothing but whose certificates it trusts, the system's store and what the operator adds
+ * to Node's list. FFmpeg would follow proxies named there.
+ */
+function trustEnvironment(): NodeJS.ProcessEnv {
+  const names = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+  const given = Object.entries(process.env).filter(([name]) => names.includes(name));
+  return { ...Object.fromEntries(given), NODE_USE_SYSTEM_CA: "1" };
 }

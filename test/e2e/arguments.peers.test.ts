@@ -41,6 +41,7 @@ requirePeer("ffmpeg")("arguments that are refused: exit 2, nothing started", () 
     { name: "an output protocol nobody knows", args: ["--out", "ftp://h/a.mp4"], says: /ftp:/ },
     { name: "an unknown preset", args: ["--preset", "warp"], says: /warp|preset/ },
     { name: "a place to listen that is none", args: ["--rtmp", "nowhere"], says: /--rtmp/ },
+    { name: "SRT that listens", args: ["--in", "srt://127.0.0.1:9999?mode=listener"], says: /mode=caller/ },
     { name: "--fast with a pull", args: ["--in", "rtmp://127.0.0.1/live/a", "--fast"], says: /--fast/ },
     { name: "--fast with a publisher", args: ["--in", "rtmp-listen:a", "--fast"], says: /--fast/ },
     { name: "--fast with a push", args: ["--out", "rtmp://127.0.0.1/live/a", "--fast"], says: /--fast/ },

@@ -5,14 +5,12 @@ import { type AddressInfo, createServer as createTcpServer, type Socket } from "
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, afterEach, expect, test } from "vitest";
-import { TesseraError } from "../../src/core/error.ts";
-import { openPull, type PullOptions } from "../../src/ingest/pull.ts";
-import { LiveClock } from "../../src/media/clock.ts";
 import type { Packet } from "../../src/media/packet.ts";
 import { decodeAll, playFile } from "../decode/playing.ts";
 import { makeMedia } from "../kit/media.ts";
 import { requirePeer } from "../kit/peers.ts";
 import { freePort, freeUdpPort, Program, until } from "../kit/process.ts";
+import { failure, pull, readAll } from "./pulling.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "tessera-pull-"));
 const cleanUps: (() => void)[] = [];
@@ -75,25 +73,6 @@ const files =
       .writeHead(206, { ...range, "content-length": end - Number(from) })
       .end(bytes.subarray(Number(from), end));
   };
-
-const pull = (url: string, options: Partial<PullOptions> = {}): ReturnType<typeof openPull> =>
-  openPull({ url, clock: new LiveClock(), destinations: { allow: [], loopback: true }, ...options });
-
-async function readAll(url: string, options: Partial<PullOptions> = {}): Promise<Packet[]> {
-  const packets: Packet[] = [];
-  for await (const packet of pull(url, options)) packets.push(packet);
-  return packets;
-}
-
-async function failure(reading: Promise<unknown>): Promise<{ code: string; message: string }> {
-  try {
-    await reading;
-  } catch (error) {
-    if (error instanceof TesseraError) return { code: error.code, message: error.message };
-    throw error;
-  }
-  return { code: "none", message: "" };
-}
 
 const avArgs = (seconds: number): readonly string[] => [
   ...["-f", "lavfi", "-i", `testsrc2=size=320x240:rate=30:duration=${seconds}`],

@@ -9,7 +9,7 @@ import { type Effort, Scratch, type Workload } from "./workload.ts";
 /** An hour of media through one mix: memory must not grow. */
 export const memory: Workload = {
   name: "memory",
-  title: "memory over an hour of media, four 720p30 in",
+  title: "memory over an hour of media, four 720p30 in, 640x360 out",
   seconds: 3600,
   rounds: 1,
   run: runMemory,
@@ -22,7 +22,7 @@ async function runMemory({ seconds }: Effort): Promise<Report> {
   using scratch = new Scratch();
   const { files, kind } = await footage(9, 60);
   const inputs = files.slice(0, 4).map((file) => `${file},loop=true`);
-  const { program, args } = tesseraMix(inputs, scratch.file("hour.mp4"), { seconds });
+  const { program, args } = tesseraMix(inputs, scratch.file("hour.mp4"), { seconds, size: "640x360" });
   await using mix = await Program.start(program, args, { maxMs: seconds * 2000 + 60_000 });
   const startedMs = performance.now();
   const samples: MemorySample[] = [];

@@ -16,10 +16,11 @@ const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 export function tesseraMix(
   inputs: readonly string[],
   output: string,
-  options: { readonly seconds: number; readonly layout?: string },
+  { seconds, layout, size }: { readonly seconds: number; readonly layout?: string; readonly size?: string },
 ): Command {
-  const layout = options.layout === undefined ? [] : ["--layout", options.layout];
-  const flags = ["--fast", "--json", "--overwrite", "--duration", `${options.seconds}`, ...layout];
+  const flags = ["--fast", "--json", "--overwrite", "--duration", `${seconds}`];
+  if (layout !== undefined) flags.push("--layout", layout);
+  if (size !== undefined) flags.push("--size", size);
   return {
     program: NODE,
     args: [MAIN, "mix", ...inputs.flatMap((file) => ["--in", file]), "--out", output, ...flags],

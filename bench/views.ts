@@ -13,7 +13,7 @@ import { type Effort, Scratch, type Workload } from "./workload.ts";
 /** (c) One mix with three views decodes and hears everybody once; three mixes do it three times. */
 export const views: Workload = {
   name: "views",
-  title: "(c) one mix with views of 720p, 480p and 360p, against three mixes",
+  title: "(c) one mix of four with views of 720p, 480p and 360p, against three mixes",
   seconds: 30,
   rounds: 1,
   run: runViews,
@@ -24,6 +24,8 @@ const VIEWS = [
   { id: "v480", width: 854, height: 480 },
   { id: "v360", width: 640, height: 360 },
 ] as const;
+/** As many as two cores carry live with three views and time to spare: a run that is late measures nothing. */
+const PEOPLE = 4;
 type View = (typeof VIEWS)[number];
 
 interface Measured extends Stretch {
@@ -40,7 +42,8 @@ interface Recording {
 }
 
 async function runViews({ seconds, referencesOnly }: Effort): Promise<Report> {
-  const { files, kind } = await footage(9, 60);
+  const { files: all, kind } = await footage(9, 60);
+  const files = all.slice(0, PEOPLE);
   const reference = await ffmpegRow(files, seconds);
   const base = { name: views.name, title: views.title, seconds, footage: kind };
   if (referencesOnly) return { ...base, rows: [reference], figures: [], validity: [], notes: [] };
@@ -79,7 +82,7 @@ async function ffmpegRow(files: readonly string[], seconds: number): Promise<Row
     ffmpegViews(
       VIEWS.map(({ width, height }) => ({
         inputs: files,
-        tiles: gridTiles(9, width, height),
+        tiles: gridTiles(PEOPLE, width, height),
         width,
         height,
         seconds: s,

@@ -22,7 +22,7 @@ interface Step {
 
 /**
  * Makes decoded pictures fit to be mixed: interlaced ones are deinterlaced, HDR is tone-mapped, alpha is laid over
- * black, matrices that the scaler does not read become ones that it does. Pictures that need nothing pass untouched; a
+ * black, what the container cuts is cut, matrices that the scaler does not read become ones that it does. Pictures that need nothing pass untouched; a
  * filter exists only while pictures ask for it. What no filter does is said in the frame's shortfalls.
  */
 export class PictureTreatment implements Disposable {
@@ -83,13 +83,14 @@ export class PictureTreatment implements Disposable {
   }
 
   #prepare(picture: DecodedPicture): Step {
-    const { interlaced, hdr, alpha, matrix } = picture;
+    const { interlaced, hdr, alpha, matrix, overscan } = picture;
     this.#sinceInterlaced = interlaced ? 0 : this.#sinceInterlaced + 1;
     const deinterlace = this.#sinceInterlaced < CALM_PICTURES ? this.#rate : undefined;
     const frame = matrix === "unknown" ? lacking(picture.frame, ["matrixUnknown"]) : picture.frame;
-    const treatment = { deinterlace, matrix: matrix === "convertible", toneMap: hdr, flatten: alpha };
-    const needsNone = deinterlace === undefined && !treatment.matrix && !hdr && !alpha;
-    if (needsNone) return { held: this.flush(), frame, filter: undefined };
+    const converts = matrix === "convertible";
+    const treatment = { deinterlace, overscan, matrix: converts, toneMap: hdr, flatten: alpha };
+    const isNeeded = deinterlace !== undefined || overscan !== undefined || converts || hdr || alpha;
+    if (!isNeeded) return { held: this.flush(), frame, filter: undefined };
     const key = keyOf(frame, treatment);
     const held = this.#filter?.key === key ? [] : this.flush();
     const filter = this.#filterFor(frame, treatment, key);

@@ -6,6 +6,14 @@ export interface Orientation {
   readonly mirror: boolean;
 }
 
+/** What is not to be shown at each side of a decoded picture, before its orientation. */
+export interface Overscan {
+  readonly topPx: number;
+  readonly bottomPx: number;
+  readonly leftPx: number;
+  readonly rightPx: number;
+}
+
 /** What a decoder must know before the first packet of a video stream. Plain data, survives IPC. */
 export interface VideoStreamInfo {
   readonly kind: "video";
@@ -21,6 +29,8 @@ export interface VideoStreamInfo {
   readonly frameRate?: Rational;
   readonly sampleAspectRatio?: Rational;
   readonly orientation?: Orientation;
+  /** If the container cuts (clean aperture of ISO 14496-12 §12.1.4, Matroska's PixelCrop). The sizes here are uncut. */
+  readonly overscan?: Overscan;
   /** FFmpeg's numbers, when the container overrides the bit stream; 0 or absent is unspecified. */
   readonly colorRange?: number;
   readonly colorSpace?: number;

@@ -1,6 +1,7 @@
 import type { AVPixelFormat } from "node-av/constants";
 import { avGetPixFmtName, type Frame } from "node-av/lib";
 import { us } from "../core/time.ts";
+import type { Overscan } from "../media/stream-info.ts";
 import { type FrameTiming, NativeFrame } from "./frame.ts";
 import { toMicros } from "./libav.ts";
 import { matrixFilter, swscaleMatrix } from "./matrix.ts";
@@ -10,6 +11,7 @@ import { MediaGraph } from "./media-graph.ts";
 export interface Treatment {
   /** `frame`: one picture out for each one in; `field`: two, at twice the rate. Absent: none. */
   readonly deinterlace?: "frame" | "field" | undefined;
+  readonly overscan?: Overscan | undefined;
   /** From a matrix that the scaler does not read to one that it does, see `matrix.ts`. */
   readonly matrix: boolean;
   /** HDR (PQ or HLG) to BT.709, 8 bit. */
@@ -114,20 +116,26 @@ export function hasAlpha(format: number): boolean {
 }
 
 /** Pictures with equal keys, treated like that, may go through the same chain. */
-export function keyOf({ raw }: NativeFrame, { deinterlace, matrix, toneMap, flatten }: Treatment): string {
+export function keyOf({ raw }: NativeFrame, treatment: Treatment): string {
   const { format, width, height, colorSpace, colorRange, colorTrc } = raw;
   const look = [format, width, height, colorSpace, colorRange, colorTrc];
-  return [...look, deinterlace, matrix, toneMap, flatten].join(" ");
+  const { deinterlace, overscan, matrix, toneMap, flatten } = treatment;
+  return [...look, deinterlace, matrix, toneMap, flatten, overscan && cropOf(overscan, raw)].join(" ");
 }
 
-function chainOf({ deinterlace, toneMap, flatten }: Treatment, frame: Frame): string {
+function chainOf({ deinterlace, overscan, toneMap, flatten }: Treatment, frame: Frame): string {
   const matrix = matrixFilter(frame);
   const isYuv = /^(yuva|ya|ayuv|vuya|uyva)/.test(avGetPixFmtName(frame.format as AVPixelFormat) ?? "");
   const steps = [
     ...(matrix === undefined ? swscaleMatrix(frame).before : [matrix]),
     ...(deinterlace === undefined ? [] : [`bwdif=mode=send_${deinterlace}:deint=interlaced`]),
+    ...(overscan === undefined ? [] : [cropOf(overscan, frame)]),
     ...(flatten ? ["premultiply=inplace=1", `format=${isYuv ? "yuv420p" : "gbrp"}`] : []),
     ...(toneMap ? ["tonemapx=tonemap=bt2390:desat=0:peak=100:t=bt709:m=bt709:p=bt709:format=yuv420p"] : []),
   ];
   return steps.join(",");
+}
+
+function cropOf({ topPx, bottomPx, leftPx, rightPx }: Overscan, { width, height }: Frame): string {
+  return `crop=${width - leftPx - rightPx}:${height - topPx - bottomPx}:${leftPx}:${topPx}:exact=1`;
 }

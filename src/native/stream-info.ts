@@ -2,6 +2,7 @@ import {
   AV_CHANNEL_ORDER_NATIVE,
   AV_CHANNEL_ORDER_UNSPEC,
   AV_PKT_DATA_DISPLAYMATRIX,
+  AV_PKT_DATA_FRAME_CROPPING,
   type AVColorPrimaries,
   type AVColorRange,
   type AVColorSpace,
@@ -21,7 +22,7 @@ import {
   type Stream,
 } from "node-av/lib";
 import type { Rational } from "../core/rational.ts";
-import type { AudioStreamInfo, StreamInfo, VideoStreamInfo } from "../media/stream-info.ts";
+import type { AudioStreamInfo, Overscan, StreamInfo, VideoStreamInfo } from "../media/stream-info.ts";
 import { orientationOf } from "./frame.ts";
 
 /** What FFmpeg found out about a stream as plain data; undefined for what is neither picture nor sound. */
@@ -60,6 +61,7 @@ function videoInfo(codec: string, stream: Stream): VideoStreamInfo {
     ...(rate === undefined ? {} : { frameRate: rate }),
     ...(aspect === undefined ? {} : { sampleAspectRatio: aspect }),
     ...(matrix === null ? {} : { orientation: orientationOf(matrix) }),
+    ...overscan(parameters),
     colorRange: parameters.colorRange,
     colorSpace: parameters.colorSpace,
     colorPrimaries: parameters.colorPrimaries,
@@ -153,6 +155,14 @@ export const bufferOf = (bytes: Uint8Array): Buffer =>
 function extradata(parameters: CodecParameters): { readonly extradata?: Uint8Array } {
   const bytes = parameters.extradata;
   return bytes === null || bytes.byteLength === 0 ? {} : { extradata: new Uint8Array(bytes) };
+}
+
+/** FFmpeg's form: four little-endian uint32, top, bottom, left and right. */
+function overscan(parameters: CodecParameters): { readonly overscan?: Overscan } {
+  const data = parameters.getCodedSideData(AV_PKT_DATA_FRAME_CROPPING);
+  if (data === null || data.byteLength < 16) return {};
+  const at = (index: number): number => data.readUInt32LE(index * 4);
+  return { overscan: { topPx: at(0), bottomPx: at(1), leftPx: at(2), rightPx: at(3) } };
 }
 
 function positive<Name extends string>(name: Name, value: number): { readonly [Key in Name]?: number } {

@@ -1,4 +1,5 @@
 import {
+  AV_CODEC_FLAG_UNALIGNED,
   AV_FRAME_DATA_DISPLAYMATRIX,
   AV_FRAME_FLAG_CORRUPT,
   AV_FRAME_FLAG_DISCARD,
@@ -13,7 +14,7 @@ import { Packet as AvPacket, CodecContext, Frame, Rational } from "node-av/lib";
 import { MediaInvalidError } from "../core/error.ts";
 import { type Micros, us } from "../core/time.ts";
 import type { Packet } from "../media/packet.ts";
-import type { Orientation, VideoStreamInfo } from "../media/stream-info.ts";
+import type { Orientation, Overscan, VideoStreamInfo } from "../media/stream-info.ts";
 import { NativeFrame, orientationOf, stampOf } from "./frame.ts";
 import { decoderFor, reason } from "./libav.ts";
 import { isHdr, type MatrixKind, matrixKind } from "./matrix.ts";
@@ -47,6 +48,8 @@ export interface DecodedPicture {
   readonly hdr: boolean;
   readonly alpha: boolean;
   readonly matrix: MatrixKind;
+  /** To be cut off; undefined if nothing is, or if nothing would be left. */
+  readonly overscan: Overscan | undefined;
 }
 
 /**
@@ -60,6 +63,7 @@ export class NativeVideoDecoder implements Disposable {
   readonly #packet = new AvPacket();
   readonly #arrivals = new Map<number, Micros>();
   readonly #orientation: Orientation | undefined;
+  readonly #overscan: Overscan | undefined;
   #spare: Frame | undefined;
   #newestArrivalUs: Micros = us(0);
   #lastUs: Micros | undefined;
@@ -69,6 +73,7 @@ export class NativeVideoDecoder implements Disposable {
     this.#context = context;
     this.#packet.alloc();
     this.#orientation = info.orientation;
+    this.#overscan = info.overscan;
   }
 
   /**
@@ -86,6 +91,8 @@ export class NativeVideoDecoder implements Disposable {
     context.threadCount = options.threads ?? 1;
     context.pktTimebase = new Rational(1, 1_000_000);
     // Not AV_CODEC_FLAG_LOW_DELAY: with one thread it gains nothing, and B-frames come out in the wrong order.
+    // Without it, FFmpeg shows what a stream crops at the left where rows would begin at odd addresses.
+    context.setFlags(AV_CODEC_FLAG_UNALIGNED);
     context.setOption("max_pixels", options.maxPixels ?? MAX_PIXELS);
     const opened = filled < 0 ? filled : context.open2Sync(codec, null);
     if (opened >= 0) return new NativeVideoDecoder(context, info);
@@ -211,6 +218,13 @@ export class NativeVideoDecoder implements Disposable {
       hdr: isHdr(raw),
       alpha: hasAlpha(raw.format),
       matrix: matrixKind(raw),
+      overscan: leavesSomething(this.#overscan, raw) ? this.#overscan : undefined,
     };
   }
+}
+
+function leavesSomething(overscan: Overscan | undefined, { width, height }: Frame): boolean {
+  if (overscan === undefined) return false;
+  const { topPx, bottomPx, leftPx, rightPx } = overscan;
+  return topPx + bottomPx < height && leftPx + rightPx < width && topPx + bottomPx + leftPx + rightPx > 0;
 }

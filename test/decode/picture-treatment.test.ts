@@ -30,7 +30,14 @@ function decoded(
 ): DecodedPicture {
   const frame = frameOf(side, side, (_x, _y, plane) => Math.round(pixel[plane] ?? 0));
   frame.raw.colorSpace = colorSpace as typeof AVCOL_SPC_BT709;
-  const plain = { damaged: false, discard: false, interlaced: false, hdr: false, alpha: false };
+  const plain = {
+    damaged: false,
+    discard: false,
+    interlaced: false,
+    hdr: false,
+    alpha: false,
+    overscan: undefined,
+  };
   return { frame, ...plain, matrix: matrixKind(frame.raw), ...change };
 }
 

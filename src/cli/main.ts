@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { enableCompileCache } from "node:module";
 import { Command, CommanderError } from "commander";
+import { TesseraError } from "../core/error.ts";
 import { version } from "./version.ts";
 
 /** A command's work: what follows its name on the command line in, the exit code out. */
@@ -68,8 +69,10 @@ async function main(): Promise<number> {
     }).parseAsync();
     return code;
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (!(error instanceof TesseraError)) throw error;
+    process.stderr.write(`tessera: ${error.message}\n`);
+    return error.fault === "caller" ? 2 : 1;
   }
 }
 

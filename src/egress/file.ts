@@ -191,8 +191,7 @@ export class Recording implements Egress {
   }
 
   #begin(first: Packet): void {
-    const lengthS = this.#segmentUs === undefined ? undefined : this.#segmentUs / 1e6;
-    const part = new Part(this.#container, this.#streams, first, lengthS);
+    const part = new Part(this.#container, this.#streams, first);
     this.#end();
     this.#splitWanted = false;
     this.#part = part;

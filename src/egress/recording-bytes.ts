@@ -20,6 +20,21 @@ export function u32(...values: readonly number[]): Uint8Array {
   return bytes;
 }
 
+/** The same of any number of values. */
+export function u32Array(values: readonly number[]): Uint8Array {
+  const bytes = new DataView(new ArrayBuffer(values.length * 4));
+  for (let index = 0; index < values.length; index++) bytes.setUint32(index * 4, values[index] ?? 0);
+  return new Uint8Array(bytes.buffer);
+}
+
+/** Any number of non-negative 64-bit values; exact up to 2^53. */
+export function u64Array(values: readonly number[]): Uint8Array {
+  const bytes = new DataView(new ArrayBuffer(values.length * 8));
+  for (let index = 0; index < values.length; index++)
+    bytes.setBigUint64(index * 8, BigInt(values[index] ?? 0));
+  return new Uint8Array(bytes.buffer);
+}
+
 /** One non-negative 64-bit value; exact up to 2^53. */
 export function u64(value: number): Uint8Array {
   const bytes = Buffer.alloc(8);
@@ -45,3 +60,11 @@ export function box(type: string, ...parts: readonly Uint8Array[]): Uint8Array {
   const size = parts.reduce((sum, part) => sum + part.byteLength, 8);
   return join(u32(size), ascii(type), ...parts);
 }
+
+/** A box with version and flags. ISO/IEC 14496-12 §4.2. */
+export const fullBox = (
+  type: string,
+  version: number,
+  flags: number,
+  ...parts: readonly Uint8Array[]
+): Uint8Array => box(type, u32(version * 0x1000000 + flags), ...parts);

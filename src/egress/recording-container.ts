@@ -12,8 +12,13 @@ export interface Written {
   readonly bytes: number;
   /** To the end of the longest track. */
   readonly durationUs: Micros;
-  /** To the end of the first track. */
-  readonly mainUs: Micros;
+}
+
+/** What a whole file can end with. */
+export interface Ending {
+  /** To be appended, then, once it is on the disk, `patch` to be written. */
+  readonly tail: Uint8Array;
+  readonly patch: Patch;
 }
 
 /**
@@ -25,8 +30,10 @@ export interface Container {
   readonly header: Uint8Array;
   /** The next samples, in decode order, at least one: bytes that are to reach the file in one write. */
   fragment(samples: readonly Sample[]): Uint8Array;
-  /** What makes the duration and the index right once no more is written; the file's length stays as it is. */
+  /** What makes the duration right (and the index, if it has room) once no more is written; the file's length stays. */
   finish(written: Written): readonly Patch[];
+  /** An index at the end, where all that was made is written; absent or undefined: there is none. */
+  ending?(written: Written): Ending | undefined;
 }
 
 /** Where a fragment stands in time and in the file. */

@@ -1,166 +1,108 @@
-import { ascii, box, join, u16, u32, u64 } from "./recording-bytes.ts";
-import type { Container, IndexEntry, Patch, Written } from "./recording-container.ts";
-import { sampleEntry } from "./recording-mp4-entry.ts";
+import { ascii, box, fullBox, join, u32, u64 } from "./recording-bytes.ts";
+import type { Container, Ending, Patch, Written } from "./recording-container.ts";
+import { moovBox, movieTimescale } from "./recording-mp4-moov.ts";
+import { SampleTable } from "./recording-mp4-samples.ts";
 import type { Sample, Track } from "./recording-track.ts";
 
 const MEHD_BYTES = 20;
-/** Bytes of an index, and of each fragment in it. */
-const SIDX_BYTES = 40;
-const REFERENCE_BYTES = 12;
+/** Size, type and 64-bit size of a box. */
+const LARGE_HEADER_BYTES = 16;
 /** ISO/IEC 14496-12 §8.6.4.3: depends on nothing, or is not a sync sample and depends on others. */
 const SYNC_FLAGS = 0x0200_0000;
 const NON_SYNC_FLAGS = 0x0101_0000;
-const UNITY_MATRIX = u32(0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x4000_0000);
-
-/** A box with version and flags. */
-const fullBox = (type: string, version: number, flags: number, ...parts: readonly Uint8Array[]): Uint8Array =>
-  box(type, u32(version * 0x1000000 + flags), ...parts);
+/** 14 hours of 30 pictures and 47 blocks of sound a second: an index of 16 to 50 MB. Longer parts stay without. */
+const MAX_INDEXED_SAMPLES = 4_000_000;
 
 /**
- * Fragmented MP4: a moov without samples, then one moof and mdat per fragment (ISO/IEC 14496-12 §8.8), without edit
- * lists.
+ * MP4 that is fragmented while it is written, and plain once it is whole (ISO/IEC 14496-12).
  *
- * Two boxes of padding wait for the end: one in mvex becomes `mehd` (the duration), one before the first fragment
- * becomes `sidx` (the index, §8.16.3), which spares players a scan of all fragments. A file that lost its writer is the
- * same without the two.
+ * While it is written: a moov without samples, then one moof and mdat per fragment (§8.8). Such a file can be cut off
+ * after any fragment, but a player has to scan all of it to know what is where. So at the end a second moov follows,
+ * with tables of all samples, and padding in front of the first one becomes the header of an mdat that reaches from
+ * there to the second: the fragments are still there, but nobody sees anything but media. A file that lost its writer is
+ * the same without these two.
  *
- * The index is left out where a fragment begins without a key frame. One that names each fragment sends FFmpeg 8, and
- * with it Chromium, to pictures that cannot be decoded; one that names key frames only makes it skip the fragments
- * between them after a seek (both measured with AV1 and VP9).
+ * `sidx` (§8.16.3) was no alternative: where fragments begin without a key frame, one that names each of them sends
+ * FFmpeg 8, and with it Chromium, to pictures that cannot be decoded, and one that names key frames only makes it skip
+ * fragments after a seek (both measured).
  */
 export class Mp4 implements Container {
   readonly header: Uint8Array;
   readonly #tracks: readonly Track[];
-  readonly #main: Track;
-  readonly #indexBytes: number;
+  readonly #tables: readonly SampleTable[];
+  readonly #mdatOffset: number;
   readonly #mehdOffset: number;
-  readonly #indexOffset: number;
-  #index: IndexEntry[] = [];
   #length: number;
   #sequence = 0;
 
-  /**
-   * @param tracks at least one; the first rules the index.
-   * @param indexCapacity fragments that there is room for in the index, 12 bytes each; with more there is none.
-   */
-  constructor(tracks: readonly [Track, ...Track[]], indexCapacity: number) {
+  /** @param tracks at least one. */
+  constructor(tracks: readonly [Track, ...Track[]]) {
     this.#tracks = tracks;
-    this.#main = tracks[0];
-    this.#indexBytes = 8 + SIDX_BYTES + REFERENCE_BYTES * Math.min(65_535, indexCapacity);
+    this.#tables = tracks.map(() => new SampleTable());
     const ftyp = box("ftyp", ascii("iso6"), u32(512), ascii("iso6isommp41"));
-    const traks = this.#tracks.map(trak);
-    const moovHead = join(mvhd(this.#main.scale.timescale, this.#tracks.length), ...traks);
-    const mvex = box("mvex", free(MEHD_BYTES), ...this.#tracks.map(trex));
-    this.#mehdOffset = ftyp.length + 8 + moovHead.length + 8;
-    this.#indexOffset = ftyp.length + 8 + moovHead.length + mvex.length;
-    this.header = join(ftyp, box("moov", moovHead, mvex), free(this.#indexBytes));
+    const mvex = box("mvex", free(MEHD_BYTES), ...tracks.map(trex));
+    const moov = moovBox(tracks, mvex);
+    this.#mdatOffset = ftyp.length;
+    this.#mehdOffset = ftyp.length + LARGE_HEADER_BYTES + moov.length - mvex.length + 8;
+    this.header = join(ftyp, free(LARGE_HEADER_BYTES), moov);
     this.#length = this.header.length;
   }
 
   fragment(samples: readonly Sample[]): Uint8Array {
-    const [first] = samples.filter((sample) => sample.track === this.#main);
-    this.#index.push({ pts: first?.pts ?? 0, offset: this.#length, keyFrame: first?.keyFrame ?? false });
+    const runs = this.#tracks
+      .map((track) => ({ track, samples: samples.filter((sample) => sample.track === track) }))
+      .filter((run) => run.samples.length > 0);
     this.#sequence += 1;
-    const bytes = fragmentBytes(this.#sequence, samples, this.#tracks);
+    const bytes = fragmentBytes(this.#sequence, runs);
     this.#length += bytes.length;
+    let at = this.#length - runs.reduce((sum, run) => sum + bytesOf(run), 0);
+    for (const run of runs) {
+      this.#tables[run.track.id - 1]?.add(run.samples, at);
+      at += bytesOf(run);
+    }
     return bytes;
   }
 
   finish(written: Written): readonly Patch[] {
-    const { scale } = this.#main;
-    const mehd = {
-      offset: this.#mehdOffset,
-      bytes: fullBox("mehd", 1, 0, u64(scale.at(written.durationUs))),
-    };
-    const sidx = this.#sidx(written.bytes, scale.at(written.mainUs));
-    if (sidx === undefined) return [mehd];
-    // The index ends where the first fragment begins, or FFmpeg 8 and Chromium read the whole file in spite of it. The
-    // padding before it shrinks last, so that half of this leaves what was there.
-    const padding = this.#indexBytes - sidx.length;
-    const index = { offset: this.#indexOffset + padding, bytes: sidx };
-    return [mehd, index, { offset: this.#indexOffset, bytes: u32(padding) }];
+    const ticks = Math.round((written.durationUs / 1e6) * movieTimescale(this.#tracks));
+    return [{ offset: this.#mehdOffset, bytes: fullBox("mehd", 1, 0, u64(ticks)) }];
   }
 
-  /** One row per fragment in the first `length` bytes; undefined if there is no room for them or no use in them. */
-  #sidx(length: number, end: number): Uint8Array | undefined {
-    const entries = this.#index.filter((entry) => entry.offset < length);
-    const size = SIDX_BYTES + REFERENCE_BYTES * entries.length;
-    if (entries.length === 0 || entries.some(({ keyFrame }) => !keyFrame) || size + 8 > this.#indexBytes)
-      return undefined;
-    const rows = entries.map((entry, index) => {
-      const next = entries[index + 1] ?? { offset: length, pts: end };
-      return u32(next.offset - entry.offset, Math.max(0, next.pts - entry.pts), 0x9000_0000);
-    });
-    const fields = [u32(this.#main.id, this.#main.scale.timescale), u64(0), u64(0)];
-    return fullBox("sidx", 1, 0, ...fields, u16(0, rows.length), ...rows);
+  ending(written: Written): Ending | undefined {
+    const samples = this.#tables.reduce((sum, table) => sum + table.size, 0);
+    if (written.bytes !== this.#length || samples === 0 || samples > MAX_INDEXED_SAMPLES) return undefined;
+    const present = this.#tracks.filter(({ id }) => (this.#tables[id - 1]?.size ?? 0) > 0);
+    const tables = this.#tables.filter(({ size }) => size > 0);
+    const header = join(u32(1), ascii("mdat"), u64(this.#length - this.#mdatOffset));
+    return {
+      tail: moovBox(present, new Uint8Array(), tables),
+      patch: { offset: this.#mdatOffset, bytes: header },
+    };
   }
 }
 
 /** Padding of exactly `size` bytes, 8 at least. */
 const free = (size: number): Uint8Array => box("free", new Uint8Array(size - 8));
 
-const mvhd = (timescale: number, tracks: number): Uint8Array =>
-  fullBox(
-    "mvhd",
-    0,
-    0,
-    u32(0, 0, timescale, 0, 0x10000),
-    u16(0x100, 0),
-    u32(0, 0),
-    UNITY_MATRIX,
-    new Uint8Array(24),
-    u32(tracks + 1),
-  );
-
-function trak(track: Track): Uint8Array {
-  const { info, scale } = track;
-  const video = info.kind === "video";
-  const size = video ? [(info.widthPx ?? 0) * 0x10000, (info.heightPx ?? 0) * 0x10000] : [0, 0];
-  const tkhd = fullBox(
-    "tkhd",
-    0,
-    3, // enabled, in the presentation
-    u32(0, 0, track.id, 0, 0, 0, 0),
-    u16(0, video ? 0 : 1, video ? 0 : 0x100, 0),
-    UNITY_MATRIX,
-    u32(...size),
-  );
-  const handler = fullBox(
-    "hdlr",
-    0,
-    0,
-    u32(0),
-    ascii(video ? "vide" : "soun"),
-    new Uint8Array(12),
-    ascii("Tessera\0"),
-  );
-  const mediaHeader = video ? fullBox("vmhd", 0, 1, u16(0, 0, 0, 0)) : fullBox("smhd", 0, 0, u32(0));
-  const dinf = box("dinf", fullBox("dref", 0, 0, u32(1), fullBox("url ", 0, 1)));
-  const empty = ["stts", "stsc", "stco"].map((type) => fullBox(type, 0, 0, u32(0)));
-  const stbl = box(
-    "stbl",
-    fullBox("stsd", 0, 0, u32(1), sampleEntry(track)),
-    ...empty,
-    fullBox("stsz", 0, 0, u32(0, 0)),
-  );
-  const undetermined = 0x55c4; // "und", ISO 639-2/T packed, §8.4.2
-  const mdhd = fullBox("mdhd", 0, 0, u32(0, 0, scale.timescale, 0), u16(undetermined, 0));
-  return box("trak", tkhd, box("mdia", mdhd, handler, box("minf", mediaHeader, dinf, stbl)));
-}
-
 const trex = (track: Track): Uint8Array =>
   fullBox("trex", 0, 0, u32(track.id, 1, track.scale.stepTicks, 0, 0));
 
-/** moof and mdat; samples lie track after track. §8.8.4 to §8.8.8. */
-function fragmentBytes(sequence: number, samples: readonly Sample[], tracks: readonly Track[]): Uint8Array {
-  const runs = tracks
-    .map((track) => ({ track, samples: samples.filter((sample) => sample.track === track) }))
-    .filter((run) => run.samples.length > 0);
+/** One track's samples in a fragment. */
+interface Run {
+  readonly track: Track;
+  readonly samples: readonly Sample[];
+}
+
+const bytesOf = ({ samples }: Run): number =>
+  samples.reduce((sum, sample) => sum + sample.data.byteLength, 0);
+
+/** moof and mdat; samples lie track after track, up to the end. §8.8.4 to §8.8.8. */
+function fragmentBytes(sequence: number, runs: readonly Run[]): Uint8Array {
   const moof = (dataStart: number): Uint8Array => {
     let offset = dataStart;
     const trafs = runs.map((run) => {
       const bytes = traf(run.track, run.samples, offset);
-      offset += run.samples.reduce((sum, sample) => sum + sample.data.byteLength, 0);
+      offset += bytesOf(run);
       return bytes;
     });
     return box("moof", fullBox("mfhd", 0, 0, u32(sequence)), ...trafs);

@@ -2,7 +2,7 @@ import { assert } from "../core/error.ts";
 import { type Micros, us } from "../core/time.ts";
 import type { Packet } from "../media/packet.ts";
 import type { EgressStreams } from "./egress.ts";
-import type { Container, Patch, Written } from "./recording-container.ts";
+import type { Container, Ending, Patch, Written } from "./recording-container.ts";
 import { Mkv } from "./recording-mkv.ts";
 import { Mp4 } from "./recording-mp4.ts";
 import { type ContainerKind, type Sample, type Track, toSampleData, tracksOf } from "./recording-track.ts";
@@ -17,9 +17,6 @@ const MIN_FRAGMENT_S = 0.5;
 /** A Matroska block stands at most 1.638 s from its cluster's start. */
 const MAX_SPREAD_S = 1.6;
 
-/** A part that is not to be split has room for an index of this length, 65 KiB. */
-const USUAL_LENGTH_S = 5000;
-
 /** Bytes for one write, and what is lost with them. */
 export interface Fragment {
   readonly bytes: Uint8Array;
@@ -27,8 +24,6 @@ export interface Fragment {
   readonly packets: number;
   /** Where the part ends with it, from the part's start. */
   readonly endUs: Micros;
-  /** Where its picture (its sound, if it has no picture) ends with it. */
-  readonly mainEndUs: Micros;
 }
 
 /**
@@ -47,18 +42,16 @@ export class Part {
   #earliestS = Number.POSITIVE_INFINITY;
   #latestS = Number.NEGATIVE_INFINITY;
   #endUs = us(0);
-  #mainEndUs = us(0);
 
   /**
    * @param first the packet that is pushed next: its stamp becomes 0.
-   * @param segmentS about how long it will be: an MP4 keeps room for an index of that length.
    * @throws {MediaInvalidError} `ERR_MEDIA_INVALID` if it is not known how to decode the streams.
    */
-  constructor(kind: ContainerKind, streams: EgressStreams, first: Packet, segmentS = USUAL_LENGTH_S) {
+  constructor(kind: ContainerKind, streams: EgressStreams, first: Packet) {
     const [main, ...rest] = tracksOf(streams, first);
     assert(main !== undefined, "a part has a stream");
     const tracks: readonly [Track, ...Track[]] = [main, ...rest];
-    this.#container = kind === "mp4" ? new Mp4(tracks, Math.ceil(segmentS * 1.1) + 60) : new Mkv(tracks);
+    this.#container = kind === "mp4" ? new Mp4(tracks) : new Mkv(tracks);
     this.#video = tracks.find((track) => track.info.kind === "video");
     this.#audio = tracks.find((track) => track.info.kind === "audio");
     this.#firstPts = first.ptsUs;
@@ -106,16 +99,20 @@ export class Part {
     for (const { pts, duration, track } of samples) {
       const endUs = us(((pts + duration) / track.scale.timescale) * 1e6);
       this.#endUs = us(Math.max(this.#endUs, endUs));
-      if (track.id === 1) this.#mainEndUs = us(Math.max(this.#mainEndUs, endUs));
     }
     const frames = samples.filter((sample) => sample.track === this.#video).length;
-    const [bytes, endUs, mainEndUs] = [this.#container.fragment(samples), this.#endUs, this.#mainEndUs];
-    return { bytes, frames, packets: samples.length, endUs, mainEndUs };
+    const bytes = this.#container.fragment(samples);
+    return { bytes, frames, packets: samples.length, endUs: this.#endUs };
   }
 
   /** To be written over the file once the last fragment is. */
   finish(written: Written): readonly Patch[] {
     return this.#container.finish(written);
+  }
+
+  /** What its file can end with once all of it is written. */
+  ending(written: Written): Ending | undefined {
+    return this.#container.ending?.(written);
   }
 
   #sampleOf(packet: Packet): Sample | undefined {

@@ -13,7 +13,7 @@ export async function playableEnd(path: string): Promise<Micros | undefined> {
   try {
     await using file = await open(path, "r");
     const end = await (path.toLowerCase().endsWith(".mp4") ? mp4End(file) : mkvEnd(file));
-    return end === undefined ? undefined : us(end * 1e6);
+    return end === undefined || !Number.isFinite(end) ? undefined : us(end * 1e6);
   } catch {
     return undefined;
   }
@@ -33,6 +33,11 @@ async function mp4End(file: FileHandle): Promise<number | undefined> {
   for (let at = 0; at + 8 <= size; ) {
     const head = await read(file, at, 8);
     const [length, type] = [head.readUInt32BE(0), head.toString("latin1", 4, 8)];
+    // The one around all of a whole file: its fragments are inside.
+    if (length === 1 && type === "mdat") {
+      at += 16;
+      continue;
+    }
     if (length < 8 || at + length > size) break;
     if (type === "moov") timescales = timescalesIn(await read(file, at, length));
     if (type === "moof") moof = await read(file, at, length);
@@ -53,7 +58,8 @@ function timescalesIn(moov: Buffer): number[] {
   return traks.map((trak) => {
     const mdia = inside(moov, trak).find(({ type }) => type === "mdia");
     const mdhd = mdia && inside(moov, mdia).find(({ type }) => type === "mdhd");
-    return mdhd === undefined ? 0 : moov.readUInt32BE(mdhd.start + 12);
+    // Version 1 has 64-bit times in front of it.
+    return mdhd === undefined ? 0 : moov.readUInt32BE(mdhd.start + (moov[mdhd.start] === 1 ? 20 : 12));
   });
 }
 

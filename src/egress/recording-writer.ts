@@ -4,7 +4,7 @@ import { type Micros, seconds, us } from "../core/time.ts";
 import type { Clock } from "../media/clock.ts";
 import type { EventQueue } from "./event-queue.ts";
 import type { ManifestPart } from "./manifest.ts";
-import type { Written } from "./recording-container.ts";
+import type { Ending, Written } from "./recording-container.ts";
 import { DeletedError, type PartFile, storageError } from "./recording-file.ts";
 import type { RecordingFolder } from "./recording-folder.ts";
 import type { Fragment, Part } from "./recording-part.ts";
@@ -27,16 +27,11 @@ interface OpenPart {
   readonly part: Part;
   readonly file: PartFile;
   durationUs: Micros;
-  mainUs: Micros;
   syncedUs: Micros;
   notedUs: Micros;
 }
 
-const writtenOf = ({ file, durationUs, mainUs }: OpenPart): Written => ({
-  bytes: file.length,
-  durationUs,
-  mainUs,
-});
+const writtenOf = ({ file, durationUs }: OpenPart): Written => ({ bytes: file.length, durationUs });
 
 /** What a {@link RecordingWriter} needs for its life. */
 export interface RecordingWriterOptions {
@@ -215,7 +210,7 @@ export class RecordingWriter {
     const folder = await this.#options.folder;
     const file = await folder.create();
     const now = this.#options.clock.now();
-    this.#open = { part, file, durationUs: us(0), mainUs: us(0), syncedUs: now, notedUs: now };
+    this.#open = { part, file, durationUs: us(0), syncedUs: now, notedUs: now };
     await file.append(part.header);
     this.#bytes += part.header.byteLength;
     await folder.note(this.#entry(this.#open, false));
@@ -229,7 +224,6 @@ export class RecordingWriter {
     if (open === undefined) return;
     await open.file.append(fragment.bytes);
     open.durationUs = fragment.endUs;
-    open.mainUs = fragment.mainEndUs;
     this.#bytes += fragment.bytes.byteLength;
     this.#frames += fragment.frames;
     if (!this.#options.wait) await this.#keep(open);
@@ -249,13 +243,28 @@ export class RecordingWriter {
   async #end(): Promise<void> {
     const open = this.#open;
     if (open === undefined) return;
-    await open.file.patch(open.part.finish(writtenOf(open)));
+    const written = writtenOf(open);
+    await open.file.patch(open.part.finish(written));
+    const ending = open.part.ending(written);
+    if (ending !== undefined) await this.#append(open.file, ending);
     await open.file.sync();
     await open.file.close();
     this.#open = undefined;
     const { durationUs, file } = open;
     this.#options.events.emit({ type: "finished", path: file.path, durationUs, bytes: file.length });
     await (await this.#options.folder).note(this.#entry(open, true));
+  }
+
+  /** Its index; a disk without room for it has all of the media all the same. */
+  async #append(file: PartFile, { tail, patch }: Ending): Promise<void> {
+    try {
+      await file.append(tail);
+    } catch {
+      return;
+    }
+    await file.sync();
+    await file.patch([patch]);
+    this.#bytes += tail.byteLength;
   }
 
   /** The open file was deleted: say so, and take the next part. */

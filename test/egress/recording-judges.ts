@@ -151,6 +151,23 @@ export async function gstreamer(
   }
 }
 
+/** How many bytes ffmpeg reads to show one picture at `seconds` into a file that it gets over HTTP. */
+export async function bytesToShowAt(path: string, seconds: number): Promise<number> {
+  const sent = { bytes: 0 };
+  const server = createServer((request, response) => void sendRange(path, request, response, sent));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/media`;
+  try {
+    const one = ["-frames:v", "1", "-f", "null", "-"];
+    await run("ffmpeg", ["-v", "error", "-ss", `${seconds}`, "-i", url, ...one], { timeout: 30_000 });
+    return sent.bytes;
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
 /** The length that GStreamer's discoverer announces, in seconds. */
 export async function gstreamerDuration(path: string): Promise<number> {
   const { stdout } = await run("gst-discoverer-1.0", [path]);

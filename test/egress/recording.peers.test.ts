@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -11,6 +11,7 @@ import { openRecording, type Recording, type RecordingOptions } from "../../src/
 import type { Manifest } from "../../src/egress/manifest.ts";
 import { LiveClock, VirtualClock } from "../../src/media/clock.ts";
 import {
+  bytesToShowAt,
   chirps,
   chromium,
   ffprobe,
@@ -179,29 +180,35 @@ describe("a whole recording", () => {
     }
   });
 
-  test("an hour with a key frame each second opens in Chromium from its index, not from a scan", async () => {
-    const media = encodeMedia({ frames: 1800, gop: 30, audio: "opus", video: "vp9" });
-    const path = join(folder, "hour.mp4");
-    const { recording } = begin(path, media);
-    for (let minute = 0; minute < 60; minute++) {
-      for (const packet of media.packets) {
-        if (packet.ptsUs >= 60e6 || (minute > 0 && packet.ptsUs < 0)) continue;
-        const shift = minute * 60e6;
-        recording.push({
-          ...packet,
-          ptsUs: (packet.ptsUs + shift) as never,
-          dtsUs: (packet.dtsUs + shift) as never,
-        });
+  test.each([30, 60])(
+    "an hour with a key frame every %i pictures opens from its index, not from a scan",
+    async (gop) => {
+      const media = encodeMedia({ frames: 1800, gop, audio: "opus", video: "vp9" });
+      const path = join(folder, "hour.mp4");
+      const { recording } = begin(path, media);
+      for (let minute = 0; minute < 60; minute++) {
+        for (const packet of media.packets) {
+          if (packet.ptsUs >= 60e6 || (minute > 0 && packet.ptsUs < 0)) continue;
+          const shift = minute * 60e6;
+          recording.push({
+            ...packet,
+            ptsUs: (packet.ptsUs + shift) as never,
+            dtsUs: (packet.dtsUs + shift) as never,
+          });
+        }
+        await recording.drained();
       }
-      await recording.drained();
-    }
-    await recording.close();
-    const played = await chromium(path);
-    expect(played.error).toBeUndefined();
-    expect(played.duration).toBeCloseTo(3600, 0);
-    expect(played.soughtS).toBeCloseTo(played.duration - 0.5, 1);
-    expect(played.openedAfterBytes).toBeLessThan(readFileSync(path).length / 4);
-  }, 60_000);
+      await recording.close();
+      const played = await chromium(path);
+      expect(played.error).toBeUndefined();
+      expect(played.duration).toBeCloseTo(3600, 0);
+      expect(played.soughtS).toBeCloseTo(played.duration - 0.5, 1);
+      const { size } = statSync(path);
+      expect(played.openedAfterBytes).toBeLessThan(size / 4);
+      expect(await bytesToShowAt(path, 3590)).toBeLessThan(size / 4);
+    },
+    60_000,
+  );
 });
 
 describe("a recording whose process is killed", () => {
@@ -250,6 +257,18 @@ describe("a recording whose process is killed", () => {
     },
     60_000,
   );
+
+  test("while it ended an mp4, anywhere in the index at its end", async () => {
+    const path = await record("half.mp4", encodeMedia({ bframes: 2 }));
+    const whole = readFileSync(path);
+    // The last thing written is the size of the mdat around it all.
+    whole.write("\0\0\0\x10free", whole.readUInt32BE(0), "latin1");
+    for (const missing of [0, 500]) {
+      writeFileSync(path, whole.subarray(0, whole.length - missing));
+      expect((await frameNumbers(path)).numbers).toEqual(counting(0, 180));
+      expect((await gstreamer(path)).numbers).toEqual(counting(0, 180));
+    }
+  });
 
   const manifestName = (extension: string): string =>
     extension === "mp4" ? "killed.json" : "killed.mkv.json";
@@ -377,15 +396,27 @@ describe.runIf(isRoot)("a disk that fills (needs root)", () => {
   );
 });
 
-test("parts put together by ffmpeg are the recording", async () => {
+test.each(["mp4", "mkv"])("parts put together by ffmpeg are the recording: %s", async (extension) => {
   const media = encodeMedia({ frames: 300 });
-  const path = join(folder, "pieces.mp4");
+  const path = join(folder, `pieces.${extension}`);
   const { recording, events } = begin(path, media, { segmentS: 3 });
   for (const packet of media.packets) recording.push(packet);
   await recording.close();
   const parts = (await events).flatMap((event) => (event.type === "finished" ? [event.path] : []));
-  expect(parts.map((one) => basename(one))).toEqual(["pieces.mp4", "pieces.2.mp4", "pieces.3.mp4"]);
+  expect(parts.map((one) => basename(one))).toEqual(
+    ["pieces", "pieces.2", "pieces.3"].map((name) => `${name}.${extension}`),
+  );
   const numbers: number[] = [];
-  for (const part of parts) numbers.push(...(await frameNumbers(part)).numbers);
+  for (const part of parts) {
+    const seen = (await frameNumbers(part)).numbers;
+    numbers.push(...seen);
+    expect((await gstreamer(part)).numbers).toEqual(seen);
+    // Sound begins within a part's first block, not with its picture, and stands to the sample all the same.
+    const heard = (await chirps(part)).filter((at) => at > 0);
+    const seconds = counting(1, heard.length).map((second) => second * 48_000);
+    expect(heard.length).toBeGreaterThan(0);
+    const offBy = heard.map((at, index) => Math.abs(at - (seconds[index] ?? 0)));
+    expect(Math.max(...offBy)).toBeLessThanOrEqual(extension === "mp4" ? 0 : 2);
+  }
   expect(numbers).toEqual(counting(0, 300));
 });

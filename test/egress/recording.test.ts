@@ -246,19 +246,28 @@ describe.each(["mp4", "mkv"])("%s", (extension) => {
 });
 
 describe("what stands in the file", () => {
-  test("an mp4 is whole fragments, none longer than a second, each starting after the one before", async () => {
+  test("an mp4 is whole fragments, none longer than a second, each starting after the one before, in one mdat at the end", async () => {
     const { recording } = begin("r.mp4", media({ frames: 300, rate: { num: 30_000, den: 1001 } }));
     for (const packet of media({ frames: 300, rate: { num: 30_000, den: 1001 } }).packets)
       recording.push(packet);
     await recording.close();
     const bytes = readFileSync(join(folder, "r.mp4"));
-    const types: string[] = [];
-    for (let at = 0; at < bytes.length; at += bytes.readUInt32BE(at))
-      types.push(bytes.toString("latin1", at + 4, at + 8));
-    expect(types.slice(0, 3)).toEqual(["ftyp", "moov", "free"]);
-    expect(types.slice(3)).toEqual(
-      Array.from({ length: types.length - 3 }, (_, index) => (index % 2 === 0 ? "moof" : "mdat")),
-    );
+    const boxesIn = (from: number, to: number): string[] => {
+      const types: string[] = [];
+      for (let at = from; at < to; ) {
+        types.push(bytes.toString("latin1", at + 4, at + 8));
+        const size = bytes.readUInt32BE(at);
+        at += size === 1 ? Number(bytes.readBigUInt64BE(at + 8)) : size;
+      }
+      return types;
+    };
+    expect(boxesIn(0, bytes.length)).toEqual(["ftyp", "mdat", "moov"]);
+    const mdat = bytes.readUInt32BE(0);
+    const types = boxesIn(mdat + 16, mdat + Number(bytes.readBigUInt64BE(mdat + 8)));
+    expect(types).toEqual([
+      "moov",
+      ...Array.from({ length: types.length - 1 }, (_, index) => (index % 2 === 0 ? "moof" : "mdat")),
+    ]);
     expect(bytes.includes("elst")).toBe(false);
     const starts = [...bytes.toString("latin1").matchAll(/tfdt/g)].map(({ index }) =>
       Number(bytes.readBigUInt64BE(index + 8)),

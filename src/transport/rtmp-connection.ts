@@ -64,6 +64,8 @@ const WATCH_EVERY = ms(250);
 const WINDOW_BYTES = 2_500_000;
 /** Chunks that we send; large, because ours have few streams to interleave. */
 const CHUNK_BYTES = 65_536;
+/** What Node reads of a socket at once: after as much, more may be waiting. */
+const FULL_READ_BYTES = 65_536;
 /** Messages that wait to be read, before the socket is paused. */
 const MAX_UNREAD_BYTES = 1 << 20;
 /** How long {@link RtmpConnection.end} waits for the peer to take the last bytes. */
@@ -255,6 +257,7 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
   #onData(data: Buffer): void {
     if (this.#isClosed) return;
     const nowUs = this.#clock.now();
+    const isBehind = data.length >= FULL_READ_BYTES || this.#unreadBytes > 0;
     this.#received += data.length;
     this.#lastReceivedUs = nowUs;
     try {
@@ -265,7 +268,7 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
       void this.close(typed ? error : new ProtocolError("RTMP: unreadable", { cause: error }));
       return;
     }
-    this.#acknowledge();
+    if (!isBehind) this.#acknowledge();
     this.#applyPause();
   }
 
@@ -294,7 +297,12 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
     this.userControl(USER_CONTROL.pingResponse, body.readUInt32BE(2));
   }
 
-  /** RTMP 1.0 §5.4.3: the count of all bytes received, whenever a window of them has come. */
+  /**
+   * RTMP 1.0 §5.4.3: the count of all bytes received, whenever a window of them has come.
+   *
+   * Only while we keep up: a peer that has sent its last byte and hung up answers a write with a reset, and what of it
+   * still waits to be read would be lost with the socket.
+   */
   #acknowledge(): void {
     const window = Math.max(4096, Math.min(this.#peerWindow, WINDOW_BYTES) / 2);
     if (this.#handshake !== undefined || this.#received - this.#acknowledged < window) return;
@@ -330,8 +338,12 @@ export class RtmpConnection implements AsyncIterable<RtmpMessage>, AsyncDisposab
   async #watch(): Promise<void> {
     while (!this.#isClosed) {
       await sleep(this.#clock, WATCH_EVERY, this.#stop.signal).catch(() => {});
-      const overdue = this.#isClosed ? undefined : this.#overdue(this.#clock.now());
+      if (this.#isClosed) return;
+      const nowUs = this.#clock.now();
+      const overdue = this.#overdue(nowUs);
       if (overdue !== undefined) void this.close(overdue);
+      const isIdle = nowUs - this.#lastReceivedUs > WATCH_EVERY && !this.#socket.isPaused();
+      if (isIdle && this.#unreadBytes === 0) this.#acknowledge();
     }
   }
 

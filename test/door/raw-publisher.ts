@@ -28,6 +28,7 @@ export class RawPublisher implements AsyncDisposable {
   readonly #writer = new RtmpChunkWriter();
   #shaken = false;
   #isClosed = false;
+  #acknowledged = 0;
 
   private constructor(socket: Socket) {
     this.socket = socket;
@@ -40,6 +41,11 @@ export class RawPublisher implements AsyncDisposable {
     const socket = connect({ port, host: "127.0.0.1" });
     await once(socket, "connect");
     return new RawPublisher(socket);
+  }
+
+  /** Bytes that the server said it had. */
+  get acknowledged(): number {
+    return this.#acknowledged;
   }
 
   get isClosed(): boolean {
@@ -100,6 +106,7 @@ export class RawPublisher implements AsyncDisposable {
   }
 
   #take(message: RtmpMessage): void {
+    if (message.type === RTMP.acknowledgement) this.#acknowledged = Buffer.from(message.body).readUInt32BE(0);
     if (message.type === RTMP.commandAmf0) this.heard.push(parseCommand(message, 65_536));
   }
 }

@@ -1,6 +1,8 @@
+import { statSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { RtmpDoor } from "../../src/door/rtmp.ts";
@@ -20,11 +22,14 @@ interface Taken {
   readonly ended: Promise<unknown>;
 }
 
-/** Takes everything that a door gets. */
-async function openDoor(tls?: {
-  key: Buffer;
-  cert: Buffer;
-}): Promise<{ door: RtmpDoor; url: string; taken: Taken[] }> {
+/** Takes everything that a door gets, as fast as it comes or one packet in so many milliseconds. */
+async function openDoor({
+  tls,
+  readEveryMs = 0,
+}: {
+  tls?: { key: Buffer; cert: Buffer };
+  readEveryMs?: number;
+} = {}): Promise<{ door: RtmpDoor; url: string; taken: Taken[] }> {
   const authorize = ({ name }: PublishRequest): Promise<PublishDecision> =>
     Promise.resolve(
       name === "denied"
@@ -38,7 +43,10 @@ async function openDoor(tls?: {
     for await (const publish of door) {
       const packets: Packet[] = [];
       const read = async (): Promise<unknown> => {
-        for await (const packet of publish.packets) packets.push(packet);
+        for await (const packet of publish.packets) {
+          packets.push(packet);
+          if (readEveryMs > 0) await sleep(readEveryMs);
+        }
         return publish.closed;
       };
       taken.push({ publish, packets, ended: read() });
@@ -124,6 +132,22 @@ requirePeer("ffmpeg")("ffmpeg publishes", () => {
     expect(taken.length).toBe(10);
     await Promise.all(taken.map(({ ended }) => ended));
     for (const one of taken) expect(ofKind(one, "video").length).toBe(SECONDS * 30);
+  });
+
+  test("who sends faster than is read, and hangs up, loses nothing of what was sent", async () => {
+    const seconds = 20;
+    const noise = `color=gray:s=640x360:r=30:d=${seconds},noise=alls=90:allf=t,format=yuv420p`;
+    const rate = ["-b:v", "8M", "-maxrate", "8M", "-bufsize", "8M"];
+    const file = await makeMedia(["-f", "lavfi", "-i", noise, ...x264, ...rate], "flv");
+    const { door, url, taken } = await openDoor({ readEveryMs: 5 });
+    await using _door = door;
+    await runToEnd("ffmpeg", ["-loglevel", "error", "-i", file, "-c", "copy", "-f", "flv", `${url}/fast`]);
+    // It bit: more than what a window of acknowledgements is for was still to be read when it was gone.
+    const left =
+      statSync(file).size - ofKind(taken[0], "video").reduce((sum, { data }) => sum + data.length, 0);
+    expect(left).toBeGreaterThan(2_500_000);
+    expect(await taken[0]?.ended, "it ended its publish, and that was read").toBeUndefined();
+    expect(ofKind(taken[0], "video").length).toBe(seconds * 30);
   });
 
   test("a refusal reads in ffmpeg's own words, and it exits with an error", async () => {
@@ -221,10 +245,8 @@ requirePeer("ffmpeg", "openssl")("RTMPS", () => {
 
   test("ffmpeg publishes over TLS", async () => {
     const made = await makeCertificate(folder);
-    const { door, url, taken } = await openDoor({
-      key: await readFile(made.key),
-      cert: await readFile(made.cert),
-    });
+    const tls = { key: await readFile(made.key), cert: await readFile(made.cert) };
+    const { door, url, taken } = await openDoor({ tls });
     await using _door = door;
     await runToEnd("ffmpeg", publishArgs(`${url}/secure`));
     await taken[0]?.ended;

@@ -181,7 +181,8 @@ export class VideoDecoder implements Disposable {
 
 /** True if a decoder opened for `b` decodes `a` just as well. */
 function sameDecoder(a: VideoStreamInfo, b: VideoStreamInfo): boolean {
-  return a.codec === b.codec && a.codecTag === b.codecTag && sameBytes(a.extradata, b.extradata);
+  const sameCodec = a.codec === b.codec && a.codecTag === b.codecTag && a.alphaBeside === b.alphaBeside;
+  return sameCodec && sameBytes(a.extradata, b.extradata);
 }
 
 function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {

@@ -23,6 +23,8 @@ export interface Packet {
   readonly discontinuity?: boolean;
   /** Decode it, for what follows refers to it, but show nothing of it: it lies outside the file's edit list. */
   readonly discard?: boolean;
+  /** VP8 and VP9: the coded alpha channel of this picture, which Matroska and WebM keep beside it. */
+  readonly alpha?: Uint8Array;
   /** Audio samples (at the decoded rate) to drop from the start and the end of what this packet decodes to. */
   readonly skipStart?: number;
   readonly skipEnd?: number;

@@ -31,6 +31,8 @@ export interface VideoStreamInfo {
   readonly orientation?: Orientation;
   /** If the container cuts (clean aperture of ISO 14496-12 §12.1.4, Matroska's PixelCrop). The sizes here are uncut. */
   readonly overscan?: Overscan;
+  /** Alpha comes beside the pictures, as {@link Packet.alpha}; decoders must know before the first. */
+  readonly alphaBeside?: boolean;
   /** FFmpeg's numbers, when the container overrides the bit stream; 0 or absent is unspecified. */
   readonly colorRange?: number;
   readonly colorSpace?: number;

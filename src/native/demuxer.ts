@@ -1,6 +1,7 @@
 import {
   AV_DISPOSITION_ATTACHED_PIC,
   AV_DISPOSITION_DEFAULT,
+  AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL,
   AV_PKT_DATA_NEW_EXTRADATA,
   AV_PKT_DATA_SKIP_SAMPLES,
   AV_PKT_FLAG_DISCARD,
@@ -232,6 +233,7 @@ export class Demuxer implements AsyncDisposable {
       ...(announce ? { info: track.info } : {}),
       ...((flags & AV_PKT_FLAG_DISCARD) === 0 ? {} : { discard: true }),
       ...(kind === "audio" ? skips(raw) : {}),
+      ...(track.info.kind === "video" && track.info.alphaBeside === true ? alpha(raw) : {}),
     };
   }
 }
@@ -271,6 +273,13 @@ function skips(raw: AvPacket): { readonly skipStart?: number; readonly skipEnd?:
   const bytes = raw.getSideData(AV_PKT_DATA_SKIP_SAMPLES);
   if (bytes === null || bytes.byteLength < 8) return {};
   return { skipStart: bytes.readUInt32LE(0), skipEnd: bytes.readUInt32LE(4) };
+}
+
+/** AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL: a big-endian uint64, 1 for alpha (WebM container guidelines), then its bytes. */
+function alpha(raw: AvPacket): { readonly alpha?: Uint8Array } {
+  const bytes = raw.getSideData(AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL);
+  if (bytes === null || bytes.byteLength <= 8 || bytes.readBigUInt64BE(0) !== 1n) return {};
+  return { alpha: new Uint8Array(bytes.subarray(8)) };
 }
 
 interface Chosen {

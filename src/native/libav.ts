@@ -1,4 +1,11 @@
-import { AV_LOG_ERROR, AV_LOG_FATAL, AV_NOPTS_VALUE } from "node-av/constants";
+import {
+  AV_LOG_ERROR,
+  AV_LOG_FATAL,
+  AV_NOPTS_VALUE,
+  FF_DECODER_LIBVPX_VP8,
+  FF_DECODER_LIBVPX_VP9,
+  type FFDecoderCodec,
+} from "node-av/constants";
 import { avGetCodecName, Codec, Dictionary, FFmpegError, Log } from "node-av/lib";
 import { DeviceError } from "../core/error.ts";
 import { type Micros, us } from "../core/time.ts";
@@ -42,6 +49,18 @@ export function toMicros(ticks: bigint, base: TimeBase): Micros | undefined {
 
 /** FFmpeg's decoders that beat, or replace, the one it would choose itself, by codec name. */
 const PREFERRED: Readonly<Record<string, string>> = { av1: "libdav1d", opus: "libopus" };
+
+/** FFmpeg's own decoders of these leave alpha out that comes beside the pictures. */
+const WITH_ALPHA: ReadonlyMap<string, FFDecoderCodec> = new Map<string, FFDecoderCodec>([
+  ["vp8", FF_DECODER_LIBVPX_VP8],
+  ["vp9", FF_DECODER_LIBVPX_VP9],
+]);
+
+/** The decoder for a stream with alpha beside its pictures; undefined if the build has none that shows it. */
+export function alphaDecoderFor(codec: string): Codec | undefined {
+  const name = WITH_ALPHA.get(codec);
+  return name === undefined ? undefined : (Codec.findDecoderByName(name) ?? undefined);
+}
 
 let decoders: Map<string, Codec> | undefined;
 

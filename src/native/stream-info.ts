@@ -62,6 +62,7 @@ function videoInfo(codec: string, stream: Stream): VideoStreamInfo {
     ...(aspect === undefined ? {} : { sampleAspectRatio: aspect }),
     ...(matrix === null ? {} : { orientation: orientationOf(matrix) }),
     ...overscan(parameters),
+    ...(stream.metadata?.get("alpha_mode") === "1" ? { alphaBeside: true } : {}),
     colorRange: parameters.colorRange,
     colorSpace: parameters.colorSpace,
     colorPrimaries: parameters.colorPrimaries,

@@ -4,6 +4,7 @@ import {
   AV_FRAME_FLAG_CORRUPT,
   AV_FRAME_FLAG_DISCARD,
   AV_FRAME_FLAG_INTERLACED,
+  AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL,
   AV_PKT_FLAG_DISCARD,
   AV_PKT_FLAG_KEY,
   AVERROR_EAGAIN,
@@ -16,7 +17,7 @@ import { type Micros, us } from "../core/time.ts";
 import type { Packet } from "../media/packet.ts";
 import type { Orientation, Overscan, VideoStreamInfo } from "../media/stream-info.ts";
 import { NativeFrame, orientationOf, stampOf } from "./frame.ts";
-import { decoderFor, reason } from "./libav.ts";
+import { alphaDecoderFor, decoderFor, reason } from "./libav.ts";
 import { isHdr, type MatrixKind, matrixKind } from "./matrix.ts";
 import { hasAlpha } from "./picture-filter.ts";
 import { bufferOf, parametersOf } from "./stream-info.ts";
@@ -35,6 +36,9 @@ const MAX_PIXELS = 35_389_440;
 const MAX_PENDING = 128;
 /** Errors in a row while taking pictures out, after which the next packet has its turn. */
 const MAX_REFUSED = 8;
+
+/** Says in FFmpeg's form of a Matroska BlockAddition that it is alpha. */
+const ALPHA_ID = Buffer.from([0, 0, 0, 0, 0, 0, 0, 1]);
 
 /** What is wrong with a decoded picture, or special about it; plain booleans so that policy needs no FFmpeg. */
 export interface DecodedPicture {
@@ -82,7 +86,8 @@ export class NativeVideoDecoder implements Disposable {
    * @throws {MediaInvalidError} `ERR_MEDIA_INVALID` if the build has no such decoder or it refuses the parameters.
    */
   static open(info: VideoStreamInfo, options: VideoDecoderOptions = {}): NativeVideoDecoder {
-    const codec = decoderFor(info.codec);
+    const beside = info.alphaBeside === true ? alphaDecoderFor(info.codec) : undefined;
+    const codec = beside ?? decoderFor(info.codec);
     if (codec === undefined) throw new MediaInvalidError(`no decoder for ${info.codec}`);
     using parameters = parametersOf(info, codec);
     const context = new CodecContext();
@@ -164,9 +169,11 @@ export class NativeVideoDecoder implements Disposable {
     this.#context.freeContext();
   }
 
-  #fill({ data, ptsUs, dtsUs, durationUs, arrivalUs, keyFrame, discard }: Packet): void {
+  #fill({ data, alpha, ptsUs, dtsUs, durationUs, arrivalUs, keyFrame, discard }: Packet): void {
     const packet = this.#packet;
     packet.data = bufferOf(data);
+    if (alpha !== undefined)
+      packet.addSideData(AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL, Buffer.concat([ALPHA_ID, alpha]));
     packet.pts = BigInt(ptsUs);
     packet.dts = BigInt(dtsUs);
     packet.duration = BigInt(durationUs);

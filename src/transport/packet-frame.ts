@@ -22,7 +22,7 @@ export type PipeFrame =
 const TYPE = { open: 1, packet: 2, end: 3, credit: 4, close: 5, control: 6 } as const;
 /** Longer frames are refused: no access unit or block is larger. */
 const MAX_FRAME_BYTES = 32 << 20;
-const FLAG = { video: 1, key: 2, discontinuity: 4, info: 8, skip: 16, discard: 32 } as const;
+const FLAG = { video: 1, key: 2, discontinuity: 4, info: 8, skip: 16, discard: 32, alpha: 64 } as const;
 
 /** A frame as bytes, in parts that need not be joined: media is not copied. */
 export function encodeFrame(frame: PipeFrame): Uint8Array[] {
@@ -113,7 +113,7 @@ function packetHead(stream: number, packet: Packet): Buffer {
   const info = packet.info === undefined ? Buffer.alloc(0) : encodeInfo(packet.info);
   const skips = packet.skipStart !== undefined || packet.skipEnd !== undefined;
   const bytes = Buffer.allocUnsafe(
-    FIXED_BYTES + (skips ? 8 : 0) + (packet.info === undefined ? 0 : 4 + info.length),
+    FIXED_BYTES + (skips ? 8 : 0) + sizeOf(packet.info && info) + sizeOf(packet.alpha),
   );
   let flags = packet.kind === "video" ? FLAG.video : 0;
   if (packet.keyFrame) flags |= FLAG.key;
@@ -121,6 +121,7 @@ function packetHead(stream: number, packet: Packet): Buffer {
   if (packet.info !== undefined) flags |= FLAG.info;
   if (skips) flags |= FLAG.skip;
   if (packet.discard === true) flags |= FLAG.discard;
+  if (packet.alpha !== undefined) flags |= FLAG.alpha;
   let at = bytes.writeUInt8(TYPE.packet);
   at = bytes.writeUInt32BE(stream, at);
   at = bytes.writeUInt8(flags, at);
@@ -132,10 +133,18 @@ function packetHead(stream: number, packet: Packet): Buffer {
   }
   if (packet.info !== undefined) {
     at = bytes.writeUInt32BE(info.length, at);
-    info.copy(bytes, at);
+    at += info.copy(bytes, at);
+  }
+  if (packet.alpha !== undefined) {
+    at = bytes.writeUInt32BE(packet.alpha.byteLength, at);
+    bytes.set(packet.alpha, at);
   }
   return bytes;
 }
+
+/** Of bytes with their length before them. */
+const sizeOf = (bytes: Uint8Array | undefined): number => (bytes === undefined ? 0 : 4 + bytes.byteLength);
+
 /** Type, stream, flags, four stamps as doubles: microseconds are integers below 2^53. */
 const FIXED_BYTES = 1 + 4 + 1 + 4 * 8;
 
@@ -150,6 +159,7 @@ function readPacket(reader: ByteReader): Packet {
   const skips = flags & FLAG.skip ? { skipStart: reader.u32(), skipEnd: reader.u32() } : {};
   const kind = flags & FLAG.video ? "video" : "audio";
   const info = flags & FLAG.info ? decodeInfo(reader.text(reader.u32()), kind) : undefined;
+  const alpha = flags & FLAG.alpha ? reader.bytes(reader.u32()) : undefined;
   return {
     kind,
     data: reader.rest(),
@@ -159,6 +169,7 @@ function readPacket(reader: ByteReader): Packet {
     keyFrame: (flags & FLAG.key) !== 0,
     arrivalUs,
     ...(info === undefined ? {} : { info }),
+    ...(alpha === undefined ? {} : { alpha }),
     ...(flags & FLAG.discontinuity ? { discontinuity: true } : {}),
     ...(flags & FLAG.discard ? { discard: true } : {}),
     ...skips,

@@ -61,7 +61,12 @@ requirePeer("ffmpeg")("alpha, through the whole program", () => {
   const half = (colour: Rgb): Rgb => [colour[0] / 2, colour[1] / 2, colour[2] / 2];
 
   const rgba = "format=rgba,colorchannelmixer=aa=0.5";
-  test.each([
+  const cases: readonly {
+    readonly name: string;
+    readonly filters: string;
+    readonly codec: readonly string[];
+    readonly container?: string;
+  }[] = [
     { name: "PNG in MOV", filters: rgba, codec: ["-c:v", "png"] },
     { name: "QuickTime Animation", filters: `${rgba},format=argb`, codec: ["-c:v", "qtrle"] },
     {
@@ -69,10 +74,20 @@ requirePeer("ffmpeg")("alpha, through the whole program", () => {
       filters: `${rgba},scale=out_color_matrix=smpte170m:out_range=tv,format=yuva444p10le`,
       codec: ["-c:v", "prores_ks", "-profile:v", "4444"],
     },
-  ])("$name that is half there is half as bright over black", async ({ filters, codec }) => {
-    const input = await quarters(640, 360, filters, codec, "mov");
-    expect(farthest(await still(input), half)).toBeLessThanOrEqual(8);
-  });
+    ...["libvpx", "libvpx-vp9"].map((encoder) => ({
+      name: `WebM by ${encoder}`,
+      filters: `${rgba},scale=out_color_matrix=smpte170m:out_range=tv,format=yuva420p`,
+      codec: ["-c:v", encoder, "-b:v", "4M", "-auto-alt-ref", "0", "-deadline", "realtime"],
+      container: "webm",
+    })),
+  ];
+  test.each(cases)(
+    "$name that is half there is half as bright over black",
+    async ({ filters, codec, container }) => {
+      const input = await quarters(640, 360, filters, codec, container ?? "mov");
+      expect(farthest(await still(input), half)).toBeLessThanOrEqual(8);
+    },
+  );
 });
 
 requirePeer("ffmpeg")("what is not to be shown", () => {

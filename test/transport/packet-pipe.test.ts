@@ -79,6 +79,7 @@ test("a packet arrives with every field it had", async () => {
       info: { kind: "audio", codec: "aac", channelMask: 0x60fn, extradata: Buffer.from([18, 16]) },
     }),
     packet(3, { ptsUs: us(-5), dtsUs: us(-40_000), data: new Uint8Array(0) }),
+    packet(4, { alpha: Buffer.from([7, 8, 9]), discard: true }),
   ];
   void pour(writer.open("mix/a"), sent);
   const got = await readAll(openPublisher(reader, "mix/a", clock));

@@ -137,5 +137,6 @@ function workerEnv(): Record<string, string | undefined> {
     ...process.env,
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(tmpdir(), "tessera-compile-cache"),
     UV_THREADPOOL_SIZE: String(availableParallelism() + 4),
+    NODE_USE_SYSTEM_CA: process.env.NODE_USE_SYSTEM_CA ?? "1",
   };
 }

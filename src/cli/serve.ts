@@ -128,6 +128,7 @@ function workerEnv(config: ServeConfig): Record<string, string | undefined> {
     TESSERA_LOG: config.log,
     UV_THREADPOOL_SIZE: String(workerThreads()),
     NODE_COMPILE_CACHE: resolve(config.data, "cache", "node"),
+    NODE_USE_SYSTEM_CA: process.env.NODE_USE_SYSTEM_CA ?? "1",
   };
 }
 

@@ -84,7 +84,7 @@ export class LimitError extends TesseraError {
   readonly fault: Fault = "peer";
 }
 
-/** The peer refused the connection, could not be resolved, or did not answer in time. */
+/** The peer refused, could not be resolved, did not answer in time, or its certificate is not to be trusted. */
 export class PeerUnreachableError extends TesseraError {
   readonly code = "ERR_PEER_UNREACHABLE";
   readonly fault = "peer";

@@ -207,12 +207,11 @@ class PullIngest implements Ingest {
   }
 }
 
-/**
- * The environment of a child: nothing but whose certificates it trusts, the system's store and what the operator adds
- * to Node's list. FFmpeg would follow proxies named there.
- */
-function trustEnvironment(): NodeJS.ProcessEnv {
-  const names = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
-  const given = Object.entries(process.env).filter(([name]) => names.includes(name));
-  return { ...Object.fromEntries(given), NODE_USE_SYSTEM_CA: "1" };
-}
+/** What says whose certificates a process trusts: the system's store, and what the operator adds to Node's list. */
+const TRUST = ["NODE_USE_SYSTEM_CA", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/** The whole environment of a child: FFmpeg would follow proxies that are named in the rest. */
+const trustEnvironment = (): NodeJS.ProcessEnv => ({
+  NODE_USE_SYSTEM_CA: "1",
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => TRUST.includes(name))),
+});

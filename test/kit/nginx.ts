@@ -108,12 +108,18 @@ export class Nginx implements AsyncDisposable {
   }
 }
 
-/** A certificate for 127.0.0.1 and localhost, signed by itself. @returns paths of PEM files inside `folder`. */
+/**
+ * A certificate signed by itself, by default for 127.0.0.1 and localhost.
+ *
+ * @param subjects as OpenSSL writes them: `DNS:localhost,IP:127.0.0.1`.
+ * @returns paths of PEM files inside `folder`.
+ */
 export async function makeCertificate(
   folder: string,
+  subjects = "DNS:localhost,IP:127.0.0.1",
 ): Promise<{ readonly cert: string; readonly key: string }> {
   const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
-  const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
+  const names = ["-subj", "/CN=localhost", "-addext", `subjectAltName=${subjects}`];
   const kind = [
     "req",
     "-x509",

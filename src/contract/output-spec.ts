@@ -32,7 +32,13 @@ export const PRESETS = [
   "placebo",
 ] as const;
 
-const VideoEncoding = z.strictObject({
+/** Profiles of 8-bit 4:2:0, which is what views are; the codecs without have one each. */
+const PROFILES: Readonly<Record<string, readonly string[]>> = {
+  h264: ["baseline", "main", "high"],
+  hevc: ["main"],
+};
+
+const VideoWish = z.strictObject({
   codec: z.enum(["h264", "hevc", "vp8", "vp9", "av1"]).default("h264"),
   /** Absent: the view's own size. One alone keeps the view's shape. */
   width: Side.optional(),
@@ -46,6 +52,20 @@ const VideoEncoding = z.strictObject({
   rateControl: z.enum(["cbr", "vbr", "crf"]).optional(),
   crf: z.number().min(0).max(63).optional(),
   accel: Accel.default("auto"),
+});
+
+/** What an encoder would not heed is refused instead. */
+const VideoEncoding = VideoWish.superRefine((wish, context) => {
+  const { codec, profile, bframes, rateControl, crf, bitrateBps } = wish;
+  const refuse = (path: keyof typeof wish, message: string): void =>
+    context.addIssue({ code: "custom", path: [path], message });
+  const profiles = PROFILES[codec] ?? [];
+  if (profile !== undefined && !profiles.includes(profile))
+    refuse("profile", `is none of ${codec}'s here: ${profiles.join(", ") || "leave it out"}`);
+  if (bframes > 0 && (PROFILES[codec] === undefined || profile === "baseline"))
+    refuse("bframes", `${profile ?? codec} has no B-frames`);
+  if (crf !== undefined && rateControl !== "crf") refuse("crf", 'needs "rateControl": "crf"');
+  if (bitrateBps !== undefined && rateControl === "crf") refuse("bitrateBps", "is not heeded with crf");
 });
 export type VideoEncoding = z.output<typeof VideoEncoding>;
 

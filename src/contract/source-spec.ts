@@ -20,12 +20,18 @@ const Audio = z.strictObject({
   policy: z.enum(["speaker", "always"]).optional(),
 });
 
+/** A part of the picture, in shares of it; at least a hundredth of each side. */
+const Crop = z
+  .strictObject({ x: Fraction, y: Fraction, width: Fraction.min(0.01), height: Fraction.min(0.01) })
+  .refine(({ x, width }) => x + width <= 1.001, { path: ["width"], error: "reaches beyond the picture" })
+  .refine(({ y, height }) => y + height <= 1.001, { path: ["height"], error: "reaches beyond the picture" });
+
 const Video = z.strictObject({
   muted: z.boolean().default(false),
   delayMs: DelayMs.default(0),
   /** Takes a slot also without video, shown as a card. */
   card: z.boolean().optional(),
-  crop: z.strictObject({ x: Fraction, y: Fraction, width: Fraction, height: Fraction }).optional(),
+  crop: Crop.optional(),
 });
 
 /** An RTP payload format: as in an SDP `a=rtpmap` line (RFC 8866 §6.6). */

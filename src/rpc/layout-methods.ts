@@ -7,6 +7,9 @@ import { changed, viewIn } from "../service/state.ts";
 import { type Method, method, ofMix } from "./method.ts";
 import { refuseLayoutSet } from "./not-supported.ts";
 
+/** A mix's requests wait for each other, and none waits longer than a caller does. */
+const MAX_AHEAD_US = 10_000_000;
+
 /** Checked as a layout and not here, so that its faults are `ERR_LAYOUT_INVALID`. */
 const Document = z.looseObject({});
 
@@ -18,7 +21,7 @@ const LayoutSet = z.strictObject({
   assign: z.record(Id, z.union([Id, z.null()])).optional(),
   expect: z.number().int().optional(),
   dryRun: z.boolean().default(false),
-  /** On the mix clock, in microseconds. */
+  /** On the mix clock, in microseconds; at most 10 s ahead. */
   at: z.number().int().min(0).optional(),
   ready: z.enum(["now", "wait"]).optional(),
   waitMs: z.number().min(0).max(500).optional(),
@@ -34,6 +37,11 @@ export const LAYOUT_METHODS: readonly Method[] = [
       refuseLayoutSet(params);
       const mix = service.mix(params.mix);
       const before = viewIn(mix.state, params.view);
+      if ((params.at ?? 0) > mix.nowUs() + MAX_AHEAD_US)
+        throw new InvalidArgumentError(
+          "/at",
+          `is more than 10 s ahead of the mix, which is at ${mix.nowUs()}`,
+        );
       if (params.expect !== undefined && params.expect !== before.revision) {
         throw new RevisionError(`view ${before.id} is at revision ${before.revision}, not ${params.expect}`);
       }

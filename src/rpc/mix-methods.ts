@@ -2,7 +2,7 @@ import { z } from "zod";
 import { MixSpec } from "../contract/mix-spec.ts";
 import { Id } from "../contract/source-spec.ts";
 import type { MixState } from "../contract/worker.ts";
-import { RevisionError } from "../core/error.ts";
+import { InvalidArgumentError, RevisionError } from "../core/error.ts";
 import { newId } from "../core/id.ts";
 import { digest } from "../service/canonical.ts";
 import type { Mix } from "../service/mix.ts";
@@ -75,6 +75,8 @@ export const MIX_METHODS: readonly Method[] = [
     handle: async ({ service }, { mix: id, spec, expect }) => {
       refuseUnsupported(spec, "/spec");
       const mix = service.mix(id);
+      if (spec.id !== undefined && spec.id !== id)
+        throw new InvalidArgumentError("/spec/id", `is not ${id}, and a mix keeps its id`);
       if (expect !== undefined && expect !== mix.state.revision) {
         throw new RevisionError(`mix ${id} is at revision ${mix.state.revision}, not ${expect}`);
       }

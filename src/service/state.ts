@@ -41,8 +41,12 @@ export function viewOf(spec: ViewSpec, resolve: ResolveLayout, pointer: string):
 /** A source with an id, fresh if the caller gave none. */
 export const sourceOf = (spec: SourceSpec): SourceState => ({ ...spec, id: spec.id ?? newId("src") });
 
-/** An output with an id, fresh if the caller gave none. */
-export const outputOf = (spec: OutputSpec): OutputStateSpec => ({ ...spec, id: spec.id ?? newId("out") });
+/** An output with an id, fresh if the caller gave none. One that sends no picture shows no view. */
+export const outputOf = (spec: OutputSpec): OutputStateSpec => ({
+  ...spec,
+  ...(spec.kind === "rtp" && spec.videoPort === undefined ? { view: null } : {}),
+  id: spec.id ?? newId("out"),
+});
 
 /** The state after one more change: the next revision, and checked as a whole. */
 export const changed = (state: MixState, change: Partial<MixState>): MixState =>
@@ -69,8 +73,18 @@ export function updatedSource(source: SourceState, update: SourceUpdate): Source
   return merged as SourceState;
 }
 
-/** The output with `update` laid over it; `null` takes a field away. */
+/**
+ * The output with `update` laid over it; `null` takes a field away.
+ *
+ * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` for a part that this output does not have.
+ */
 export function updatedOutput(output: OutputStateSpec, update: OutputUpdate): OutputStateSpec {
+  if (update.video !== undefined && output.view === null)
+    throw new InvalidArgumentError("/video", "this output has no picture");
+  if (update.video !== undefined && output.video.rateControl === "crf")
+    throw new InvalidArgumentError("/video/bitrateBps", "is not heeded with crf");
+  if (update.audio !== undefined && output.audio.codec === "none")
+    throw new InvalidArgumentError("/audio", "this output has no sound");
   const { without, matrix } = update.audio ?? {};
   const audio = {
     ...output.audio,
@@ -132,6 +146,10 @@ function checked(state: MixState): MixState {
 }
 
 function checkOutput(state: MixState, output: OutputStateSpec, pointer: string): void {
+  if (output.kind === "rtp" && output.audioPort === undefined)
+    throw new InvalidArgumentError(`${pointer}/audioPort`, "is needed");
+  if (output.view === null && output.audio.codec === "none")
+    throw new InvalidArgumentError(`${pointer}/audio/codec`, "leaves neither picture nor sound");
   if (output.source !== undefined) {
     if (state.sources.some(({ id }) => id === output.source)) return;
     throw new InvalidArgumentError(`${pointer}/source`, `there is no source ${output.source}`);

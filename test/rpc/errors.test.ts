@@ -37,6 +37,10 @@ const stamped = {
   overlays: [{ id: "o", image: "nope", x: 0, y: 0, width: 0.1 }],
 };
 
+const whole = { x: 0, y: 0, width: 1, height: 1 };
+const silent = (audio: object) => ({ mix: "m", output: { kind: "file", path: "x.mp4", view: null, audio } });
+const pictureOf = (video: object) => ({ mix: "m", output: { kind: "file", path: "x.mkv", video } });
+
 /** Method, parameters, JSON-RPC number, our code, pointer, and a word of the message. */
 const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
   ["mix.get", {}, -32602, "ERR_INVALID_ARGUMENT", "/mix", /./],
@@ -306,6 +310,45 @@ const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
     "ERR_INVALID_ARGUMENT",
     at,
     /no asset nope/,
+  ]),
+  ...(
+    [
+      ["mix.apply", { mix: "m", spec: { id: "n" } }, "/spec/id", /keeps its id/],
+      ["layout.set", { mix: "m", layout: "grid", at: 60_000_000 }, "/at", /10 s ahead/],
+      [
+        "source.update",
+        { mix: "m", source: "a", video: { crop: { ...whole, width: 0 } } },
+        "/video/crop/width",
+        /./,
+      ],
+      [
+        "source.update",
+        { mix: "m", source: "a", video: { crop: { ...whole, y: 0.5 } } },
+        "/video/crop/height",
+        /beyond/,
+      ],
+      ["output.update", { mix: "m", output: "r", video: { bitrateBps: 1e6 } }, "/video", /no picture/],
+      ["output.add", silent({ codec: "none" }), "/output/audio/codec", /neither/],
+      ["output.add", { mix: "m", output: { kind: "rtp", host: "127.0.0.1" } }, "/output/audioPort", /needed/],
+      ["output.add", pictureOf({ profile: "nonsense" }), "/output/video/profile", /baseline, main, high/],
+      ["output.add", pictureOf({ codec: "vp9", profile: "main" }), "/output/video/profile", /leave it out/],
+      ["output.add", pictureOf({ codec: "vp8", bframes: 1 }), "/output/video/bframes", /vp8 has no/],
+      [
+        "output.add",
+        pictureOf({ profile: "baseline", bframes: 1 }),
+        "/output/video/bframes",
+        /baseline has no/,
+      ],
+      ["output.add", pictureOf({ crf: 20 }), "/output/video/crf", /rateControl/],
+      ["output.add", pictureOf({ rateControl: "crf", bitrateBps: 1e6 }), "/output/video/bitrateBps", /crf/],
+    ] as const
+  ).map(([name, params, at, says]): (typeof CASES)[number] => [
+    name,
+    params,
+    -32602,
+    "ERR_INVALID_ARGUMENT",
+    at,
+    says,
   ]),
   ["asset.get", { name: "x" }, -32001, "ERR_NOT_FOUND", undefined, /x/],
   ["snapshot.take", { mix: "m", view: "v" }, -32001, "ERR_NOT_FOUND", undefined, /v/],

@@ -9,6 +9,7 @@ import { parseScript, type StreamMetadata } from "../protocol/flv-script.ts";
 import { type FlvVideo, parseFlvVideo } from "../protocol/flv-video.ts";
 import { parseAvcConfig } from "../protocol/h264.ts";
 import { parseHevcConfig } from "../protocol/hevc.ts";
+import { isNalCodec, withoutFiller } from "../protocol/nal.ts";
 import { RTMP, type RtmpMessage, splitAggregate } from "../protocol/rtmp-message.ts";
 import { StampUnwrapper } from "./stamps.ts";
 
@@ -34,6 +35,8 @@ interface Stream {
   trackId: number | undefined;
   codec: string | undefined;
   config: Uint8Array | undefined;
+  /** Bytes of each NAL unit's length, as `config` says. */
+  lengthSize: number;
   format: FlvAudioFormat | undefined;
   info: StreamInfo | undefined;
   /** `info` goes out with the next packet. */
@@ -127,8 +130,8 @@ export class FlvDepacketizer {
       stream.codec === codec && stream.config !== undefined && Buffer.compare(stream.config, config) === 0;
     if (same) return;
     const own = Uint8Array.from(config);
-    if (codec === "h264") parseAvcConfig(own);
-    if (codec === "hevc") parseHevcConfig(own);
+    if (codec === "h264") stream.lengthSize = parseAvcConfig(own).lengthSize;
+    if (codec === "hevc") stream.lengthSize = parseHevcConfig(own).lengthSize;
     stream.codec = codec;
     stream.config = own;
     stream.info = this.#info(codec, own, undefined);
@@ -164,7 +167,9 @@ export class FlvDepacketizer {
     info: StreamInfo,
     tag: (FlvVideo | FlvAudio) & { readonly kind: "frame" },
     message: RtmpMessage,
-  ): Packet {
+  ): Packet | undefined {
+    const data = isNalCodec(info.codec) ? withoutFiller(info.codec, tag.data, stream.lengthSize) : tag.data;
+    if (data.length === 0) return undefined; // It only kept up a bit rate.
     const placed = this.#stamps.place(info.kind, message.timestampMs);
     const dtsUs = us(placed.dtsUs + tag.offsetNs / 1000);
     const compositionMs = "compositionMs" in tag ? tag.compositionMs : 0;
@@ -173,7 +178,7 @@ export class FlvDepacketizer {
     this.#packets += 1;
     return {
       kind: info.kind,
-      data: tag.data,
+      data,
       ptsUs: us(dtsUs + compositionMs * 1000),
       dtsUs,
       durationUs: us(0),
@@ -196,6 +201,7 @@ const newStream = (): Stream => ({
   trackId: undefined,
   codec: undefined,
   config: undefined,
+  lengthSize: 4,
   format: undefined,
   info: undefined,
   announce: false,

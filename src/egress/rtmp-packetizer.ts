@@ -8,8 +8,9 @@ import { buildAv1Config, stripTemporalDelimiters } from "../protocol/av1.ts";
 import { audioConfigTag, audioFrameTag } from "../protocol/flv-audio.ts";
 import { metadataBody } from "../protocol/flv-script.ts";
 import { videoConfigTag, videoFrameTag } from "../protocol/flv-video.ts";
-import { buildNalConfig, isNalCodec, isParameterSet } from "../protocol/nal.ts";
+import { buildNalConfig, isFiller, isNalCodec, isParameterSet } from "../protocol/nal.ts";
 import { buildOpusHead } from "../protocol/opus.ts";
+import { buildVp9Config } from "../protocol/vp9.ts";
 import type { EgressStreams } from "./egress.ts";
 
 /** How each codec goes over RTMP: FourCC of Enhanced RTMP, undefined where the legacy form is understood by all. */
@@ -153,15 +154,12 @@ function convert(codec: string, packet: Packet): Converted {
     return { config, frame: videoFrameTag(fourcc, keyFrame, 0, parts) };
   }
   const compositionMs = (packet.ptsUs - packet.dtsUs) / 1000;
-  const media = splitAnnexB(data).filter((unit) => !isParameterSet(codec, unit));
+  const media = splitAnnexB(data).filter((unit) => !isParameterSet(codec, unit) && !isFiller(codec, unit));
   return { config, frame: videoFrameTag(fourcc, keyFrame, compositionMs, lengthPrefixed(media)) };
 }
-
-/** vpcC as a full box: profile 0, level 3.1, 8 bits 4:2:0, unspecified colours (VP Codec ISOBMFF §2.2). */
-const VP9_CONFIG = Buffer.from([1, 0, 0, 0, 0, 31, 0x82, 2, 2, 2, 0, 0]);
 
 /** The sequence header in a key frame or an encoder's extradata; undefined if it holds no parameter sets. */
 function configOf(codec: string, bytes: Uint8Array): Buffer | undefined {
   if (isNalCodec(codec)) return buildNalConfig(codec, splitAnnexB(bytes));
-  return codec === "av1" ? buildAv1Config(bytes) : VP9_CONFIG;
+  return codec === "av1" ? buildAv1Config(bytes) : buildVp9Config(bytes);
 }

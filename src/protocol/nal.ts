@@ -1,3 +1,4 @@
+import { splitLengthPrefixed } from "./annexb.ts";
 import { buildAvcConfig, H264_NAL, h264NalType } from "./h264.ts";
 import { buildHevcConfig, HEVC_NAL, hevcNalType } from "./hevc.ts";
 
@@ -17,6 +18,27 @@ export function isParameterSet(codec: NalCodec, unit: Uint8Array): boolean {
 /** True for filler data, which only keeps up a bit rate. */
 export const isFiller = (codec: NalCodec, unit: Uint8Array): boolean =>
   typeOf(codec, unit) === (codec === "h264" ? H264_NAL.filler : HEVC_NAL.filler);
+
+/**
+ * Length-prefixed units without filler data; the same bytes where there is none or they cannot be read.
+ *
+ * @param lengthSize 1, 2 or 4, from avcC or hvcC.
+ */
+export function withoutFiller(codec: NalCodec, data: Uint8Array, lengthSize: number): Uint8Array {
+  let units: readonly Uint8Array[];
+  try {
+    units = splitLengthPrefixed(data, lengthSize);
+  } catch {
+    return data; // Decoders make of it what they can.
+  }
+  const kept = units.filter((unit) => !isFiller(codec, unit));
+  if (kept.length === units.length) return data;
+  const prefixed = kept.map((unit) => {
+    const at = unit.byteOffset - data.byteOffset;
+    return data.subarray(at - lengthSize, at + unit.length);
+  });
+  return Buffer.concat(prefixed);
+}
 
 /**
  * Writes avcC or hvcC, for four-byte lengths, of the parameter sets among `units`; undefined if there is no SPS.

@@ -10,6 +10,7 @@ import type { PublishRequest, RtmpPublish } from "../../src/door/rtmp-publish.ts
 import type { PublishDecision } from "../../src/door/rtmp-session.ts";
 import { LiveClock } from "../../src/media/clock.ts";
 import type { Packet } from "../../src/media/packet.ts";
+import { splitLengthPrefixed } from "../../src/protocol/annexb.ts";
 import { makeMedia } from "../kit/media.ts";
 import { makeCertificate } from "../kit/nginx.ts";
 import { requirePeer } from "../kit/peers.ts";
@@ -182,6 +183,25 @@ requirePeer("ffmpeg")("ffmpeg publishes", () => {
     expect(await taken[0]?.ended).toMatchObject({ code: "ERR_PEER_LOST" });
     await runToEnd("ffmpeg", publishArgs(`${url}/killed`));
     expect(taken.length).toBe(2);
+  });
+
+  test("what only keeps up a bit rate is left out", async () => {
+    const { door, url, taken } = await openDoor();
+    await using _door = door;
+    const rate = ["-b:v", "2M", "-maxrate", "2M", "-bufsize", "2M"];
+    const codec = ["-c:v", "libx264", "-pix_fmt", "yuv420p", ...rate, "-x264-params", "nal-hrd=cbr"];
+    const still = ["-f", "lavfi", "-i", "color=gray:size=160x120:rate=30:duration=2", ...codec];
+    const file = await makeMedia(still, "flv");
+    await runToEnd("ffmpeg", ["-loglevel", "error", "-i", file, "-c", "copy", "-f", "flv", `${url}/cbr`]);
+    await taken[0]?.ended;
+    const video = ofKind(taken[0], "video");
+    const units = video.flatMap(({ data }) =>
+      splitLengthPrefixed(data, 4).map((unit) => (unit[0] ?? 0) & 31),
+    );
+    expect(statSync(file).size, "it was there").toBeGreaterThan(200_000);
+    expect(video.reduce((sum, { data }) => sum + data.length, 0)).toBeLessThan(100_000);
+    expect(video.length).toBe(60);
+    expect(units).not.toContain(12);
   });
 
   test("B-frames keep composition times, and audio may be MP3 or G.711", async () => {

@@ -12,7 +12,7 @@ import { parseFlvAudio } from "../../src/protocol/flv-audio.ts";
 import { parseFlvVideo } from "../../src/protocol/flv-video.ts";
 import { buildAvcConfig, parseAvcConfig, parseH264Sps } from "../../src/protocol/h264.ts";
 import { buildHevcConfig, parseHevcConfig, parseHevcSps } from "../../src/protocol/hevc.ts";
-import { buildNalConfig, isFiller, isParameterSet } from "../../src/protocol/nal.ts";
+import { buildNalConfig, isFiller, isParameterSet, withoutFiller } from "../../src/protocol/nal.ts";
 import { opusSamples } from "../../src/protocol/opus.ts";
 import { RTMP } from "../../src/protocol/rtmp-message.ts";
 import { buildVp9Config } from "../../src/protocol/vp9.ts";
@@ -113,6 +113,15 @@ describe("what containers keep apart", () => {
       expect([isParameterSet(codec, hex(picture)), isFiller(codec, hex(picture))]).toEqual([false, false]);
     });
 
+  test("filler goes, whatever the lengths; what cannot be read stays", () => {
+    const filled = hex("0003 0cffff 0002 6588 0003 0cff80 0001 41");
+    expect(withoutFiller("h264", filled, 2)).toEqual(hex("0002 6588 0001 41"));
+    expect(withoutFiller("hevc", hex("03 4c01ff 02 2601"), 1)).toEqual(hex("02 2601"));
+    expect(withoutFiller("h264", hex("00000003 0cff80"), 4)).toHaveLength(0);
+    for (const kept of ["0002 6588", "0009 0cffff"])
+      expect(withoutFiller("h264", hex(kept), 2)).toEqual(hex(kept));
+  });
+
   test("makes the configuration of a key frame, in whatever order it comes", () => {
     const avc = parseAvcConfig(config("ffmpeg", "video"));
     const picture = hex("6588");
@@ -133,10 +142,34 @@ test("av1C is rebuilt from its sequence header, byte for byte", () => {
   expect(buildAv1Config(hex("1200"))).toBeUndefined();
 });
 
-test("vpcC says profile and depth of a frame", () => {
-  expect(buildVp9Config(hex("824983420009f00876"))).toEqual(hex("01000000 00 29 82 010101 0000"));
-  expect(buildVp9Config(hex("92498342"))?.subarray(4, 7)).toEqual(hex("02 29 a2"));
-  expect(buildVp9Config(hex("00"))).toBeUndefined();
+describe("vpcC", () => {
+  const captured = messagesOf(captures.get("enhanced-vp9-opus") ?? Buffer.alloc(0));
+  const [key] = captured.flatMap(({ type, body }) => {
+    const tag = type === RTMP.video ? parseFlvVideo(body) : undefined;
+    return tag?.kind === "frame" && tag.keyFrame ? [tag.data] : [];
+  });
+
+  test("says profile, level and depth of a real encoder's key frame, which is 64x64", () => {
+    expect(buildVp9Config(key ?? hex(""))).toEqual(hex("01000000 00 0a 82 010101 0000"));
+  });
+
+  const cases = [
+    { name: "160x136 at most at 60 a second is level 1.1", bytes: "82498342 0009f00876", want: "00 0b 82" },
+    { name: "720p", bytes: "82498342 004ff02cf0", want: "00 28 82" },
+    { name: "1080p", bytes: "82498342 0077f04370", want: "00 29 82" },
+    { name: "4K", bytes: "82498342 00eff086f0", want: "00 33 82" },
+    { name: "profile 2, 10 bits", bytes: "92498342 0027f81678", want: "02 28 a2" },
+    { name: "profile 1, 4:4:4", bytes: "a2498342 0009fe059e", want: "01 28 86" },
+  ];
+  test.each(cases)("$name", ({ bytes, want }) => {
+    const frame = Buffer.concat([hex(bytes), Buffer.alloc(8)]);
+    expect(buildVp9Config(frame)?.subarray(4, 7)).toEqual(hex(want));
+  });
+
+  test("is not made of anything else", () => {
+    for (const bytes of ["", "00", "8249", "86498342000000000000", "824983430009f0087600"])
+      expect(buildVp9Config(hex(bytes)), bytes).toBeUndefined();
+  });
 });
 
 describe("AudioSpecificConfig", () => {

@@ -14,7 +14,7 @@ import { metadataBody, parseScript } from "../../../src/protocol/flv-script.ts";
 import { parseFlvVideo, videoConfigTag, videoFrameTag } from "../../../src/protocol/flv-video.ts";
 import { buildAvcConfig, parseAvcConfig, parseH264Sps } from "../../../src/protocol/h264.ts";
 import { buildHevcConfig, parseHevcConfig, parseHevcSps } from "../../../src/protocol/hevc.ts";
-import { buildNalConfig } from "../../../src/protocol/nal.ts";
+import { buildNalConfig, withoutFiller } from "../../../src/protocol/nal.ts";
 import { buildOpusHead, opusSamples } from "../../../src/protocol/opus.ts";
 import { RtmpChunkReader } from "../../../src/protocol/rtmp-chunk-reader.ts";
 import { RtmpChunkWriter } from "../../../src/protocol/rtmp-chunk-writer.ts";
@@ -36,6 +36,7 @@ import {
   u32Body,
   userControlBody,
 } from "../../../src/protocol/rtmp-message.ts";
+import { buildVp9Config } from "../../../src/protocol/vp9.ts";
 import { encodeFrame, FrameParser } from "../../../src/transport/packet-frame.ts";
 import { RTMP_LIMITS } from "../../../src/transport/rtmp-connection.ts";
 
@@ -291,7 +292,10 @@ function nalUnits(input: Buffer): void {
   const prefixed = splitLengthPrefixed(Buffer.concat(lengthPrefixed(units)), 4);
   if (prefixed.length !== units.length) throw new Error("NAL units were lost");
   splitLengthPrefixed(input, 4);
-  for (const codec of ["h264", "hevc"] as const) buildNalConfig(codec, units);
+  for (const codec of ["h264", "hevc"] as const) {
+    buildNalConfig(codec, units);
+    if (withoutFiller(codec, input, 4).length > input.length) throw new Error("filler was added");
+  }
 }
 
 /** Walks what came out, as users of it would. */
@@ -389,6 +393,7 @@ export const targets: readonly FuzzTarget[] = [
       stripTemporalDelimiters(input);
     },
   },
+  { name: "VP9", seeds: frames("vp9").map(short), run: (input) => void buildVp9Config(input) },
   { name: "Opus packet", seeds: frames("opus").map(short), run: opusPacket },
   { name: "packet pipe", seeds: [pipeSeed()], run: (input) => void new FrameParser().push(input) },
 ];

@@ -9,6 +9,7 @@ import { same } from "./recording-bytes.ts";
 import { RecordingFolder } from "./recording-folder.ts";
 import { Interleaver } from "./recording-interleave.ts";
 import { type Fragment, Part } from "./recording-part.ts";
+import { Preroll } from "./recording-preroll.ts";
 import { assertCarried, type ContainerKind, configInBand } from "./recording-track.ts";
 import { RecordingWriter } from "./recording-writer.ts";
 
@@ -75,6 +76,7 @@ export class Recording implements Egress {
   readonly #stop = new AbortController();
   #streams: EgressStreams;
   #part: Part | undefined;
+  readonly #preroll = new Preroll();
   #openedUs = us(0);
   #splitWanted = false;
   #paused = false;
@@ -105,7 +107,8 @@ export class Recording implements Egress {
 
   push(packet: Packet): void {
     if (this.#closing !== undefined || this.#writer.failure !== undefined) this.#dropped += 1;
-    else if (!this.#paused) for (const next of this.#interleaver.push(packet)) this.#take(next);
+    else if (this.#paused) this.#preroll.pass(packet);
+    else for (const next of this.#interleaver.push(packet)) this.#take(next);
   }
 
   drained(): Promise<void> {
@@ -153,6 +156,7 @@ export class Recording implements Egress {
       if (this.#beginsPart(packet)) this.#begin(packet);
       if (this.#part?.precedes(packet)) this.#dropped += 1;
       else this.#emit(this.#part?.push(packet));
+      this.#preroll.pass(packet);
     } catch (error) {
       // A first frame that nobody could decode ends the recording; anything else that gets here is a bug, and ends it too.
       const isOurs = error instanceof TesseraError;
@@ -191,7 +195,7 @@ export class Recording implements Egress {
   }
 
   #begin(first: Packet): void {
-    const part = new Part(this.#container, this.#streams, first);
+    const part = new Part(this.#container, this.#streams, first, this.#preroll.before(first));
     this.#end();
     this.#splitWanted = false;
     this.#part = part;

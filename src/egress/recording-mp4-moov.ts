@@ -29,10 +29,9 @@ export const movieTimescale = (tracks: readonly Track[]): number =>
 
 /** When a track begins and ends, in ticks of the movie. */
 function movieTicks(table: SampleTable | undefined, track: Track | undefined, timescale: number) {
-  if (table === undefined || track === undefined) return { start: 0, length: 0, end: 0 };
+  if (table === undefined || track === undefined) return { start: 0, end: 0 };
   const scaled = (ticks: number): number => Math.round((ticks * timescale) / track.scale.timescale);
-  const [start, length] = [scaled(table.startTicks), scaled(table.durationTicks)];
-  return { start, length, end: start + length };
+  return { start: scaled(table.startTicks), end: scaled(table.startTicks + table.durationTicks) };
 }
 
 /** §8.2.2. */
@@ -87,14 +86,24 @@ function trak(track: Track, timescale: number, table: SampleTable | undefined): 
   const length = u64(table?.durationTicks ?? 0);
   const mdhd = fullBox("mdhd", 1, 0, u64(0), u64(0), u32(scale.timescale), length, u16(UNDETERMINED, 0));
   const mdia = box("mdia", mdhd, handler, box("minf", mediaHeader, dinf, stbl));
-  return box("trak", tkhd, ...(at.start > 0 ? [delayed(at.start, at.length)] : []), mdia);
+  return box("trak", tkhd, edits(at, table?.startTicks ?? 0), mdia);
 }
 
-/** An edit list that begins with nothing for `start` ticks of the movie, then shows the media. §8.6.6. */
-function delayed(start: number, length: number): Uint8Array {
-  const nothing = join(u64(start), new Uint8Array(8).fill(0xff), u16(1, 0));
-  const media = join(u64(length), u64(0), u16(1, 0));
-  return box("edts", fullBox("elst", 1, 0, u32(2), nothing, media));
+/**
+ * An edit list, §8.6.6, where media begins later than the movie: nothing at first, in ticks of the movie; or earlier, so
+ * that a decoder is warm by then: what of it is not to be heard, in its own ticks.
+ */
+function edits(
+  { start, end }: { readonly start: number; readonly end: number },
+  startTicks: number,
+): Uint8Array {
+  if (start === 0 && startTicks === 0) return new Uint8Array();
+  const edit = (duration: number, media: Uint8Array): Uint8Array => join(u64(duration), media, u16(1, 0));
+  const list =
+    startTicks < 0
+      ? [edit(end, u64(-startTicks))]
+      : [edit(start, new Uint8Array(8).fill(0xff)), edit(end - start, u64(0))];
+  return box("edts", fullBox("elst", 1, 0, u32(list.length), ...list));
 }
 
 function noSamples(): Uint8Array {

@@ -34,7 +34,7 @@ export class SampleTable {
     return this.#sizes.length;
   }
 
-  /** When the first sample stands, in the track's ticks. */
+  /** When the first sample stands, in the track's ticks: before 0 where it only warms up the decoder. */
   get startTicks(): number {
     return this.#startTicks;
   }
@@ -56,6 +56,7 @@ export class SampleTable {
     if (this.#lastTicks === undefined) {
       this.#startTicks = sample.dts;
       this.#nowTicks = sample.dts;
+      this.#endTicks = sample.dts;
     } else {
       const ticks = Math.max(0, sample.dts - this.#nowTicks);
       this.#durations.add(ticks);

@@ -35,8 +35,12 @@ export class Mp4 implements Container {
   #length: number;
   #sequence = 0;
 
-  /** @param tracks at least one. */
-  constructor(tracks: readonly [Track, ...Track[]]) {
+  /**
+   * @param tracks at least one.
+   * @param preroll samples from before 0, of one track, that its decoder needs to be right from there on. They are heard
+   *   of in the index at the end only: fragments cannot say that a sample is not to be heard.
+   */
+  constructor(tracks: readonly [Track, ...Track[]], preroll: readonly Sample[] = []) {
     this.#tracks = tracks;
     this.#tables = tracks.map(() => new SampleTable());
     const ftyp = box("ftyp", ascii("iso6"), u32(512), ascii("iso6isommp41"));
@@ -44,7 +48,11 @@ export class Mp4 implements Container {
     const moov = moovBox(tracks, mvex);
     this.#mdatOffset = ftyp.length;
     this.#mehdOffset = ftyp.length + LARGE_HEADER_BYTES + moov.length - mvex.length + 8;
-    this.header = join(ftyp, free(LARGE_HEADER_BYTES), moov);
+    const early = preroll.length === 0 ? [] : [box("free", ...preroll.map(({ data }) => data))];
+    const [first] = preroll;
+    const earlyOffset = ftyp.length + LARGE_HEADER_BYTES + moov.length + 8;
+    if (first !== undefined) this.#tables[first.track.id - 1]?.add(preroll, earlyOffset);
+    this.header = join(ftyp, free(LARGE_HEADER_BYTES), moov, ...early);
     this.#length = this.header.length;
   }
 

@@ -45,16 +45,18 @@ export class Part {
 
   /**
    * @param first the packet that is pushed next: its stamp becomes 0.
+   * @param preroll sound from right before it, for a decoder that starts here.
    * @throws {MediaInvalidError} `ERR_MEDIA_INVALID` if it is not known how to decode the streams.
    */
-  constructor(kind: ContainerKind, streams: EgressStreams, first: Packet) {
+  constructor(kind: ContainerKind, streams: EgressStreams, first: Packet, preroll: readonly Packet[] = []) {
     const [main, ...rest] = tracksOf(streams, first);
     assert(main !== undefined, "a part has a stream");
     const tracks: readonly [Track, ...Track[]] = [main, ...rest];
-    this.#container = kind === "mp4" ? new Mp4(tracks) : new Mkv(tracks);
     this.#video = tracks.find((track) => track.info.kind === "video");
     this.#audio = tracks.find((track) => track.info.kind === "audio");
     this.#firstPts = first.ptsUs;
+    const early = preroll.flatMap((packet) => this.#sampleOf(packet) ?? []);
+    this.#container = kind === "mp4" ? new Mp4(tracks, early) : new Mkv(tracks);
   }
 
   /** The mix time that this part calls 0. */
@@ -74,7 +76,7 @@ export class Part {
 
   /** Takes a packet, and hands out the fragment that it does not belong to any more. Undefined: none is full yet. */
   push(packet: Packet): Fragment | undefined {
-    const sample = this.#sampleOf(packet);
+    const sample = this.precedes(packet) ? undefined : this.#sampleOf(packet);
     if (sample === undefined) return undefined;
     const full = this.#isFullFor(sample) ? this.flush() : undefined;
     this.#open.push(sample);
@@ -117,7 +119,7 @@ export class Part {
 
   #sampleOf(packet: Packet): Sample | undefined {
     const track = packet.kind === "video" ? this.#video : this.#audio;
-    if (track === undefined || this.precedes(packet)) return undefined;
+    if (track === undefined) return undefined;
     const data = toSampleData(track.info.codec, packet.data);
     // Some encoders end with an empty packet; a sample of no bytes makes readers give up.
     if (data.byteLength === 0) return undefined;

@@ -10,7 +10,7 @@ export interface ReadPacket {
   readonly data: Buffer;
 }
 
-/** Every packet of `path`, in the file's order. */
+/** Every packet of `path`, in the file's order, but for those that only warm up a decoder: they stand before 0. */
 export function readPackets(path: string): ReadPacket[] {
   const context = new FormatContext();
   if (context.openInputSync(path, null, null) < 0) throw new Error(`${path}: cannot be opened`);
@@ -24,7 +24,8 @@ export function readPackets(path: string): ReadPacket[] {
     if (stream === undefined) continue;
     const kind = stream.codecpar.codecType === AVMEDIA_TYPE_VIDEO ? "video" : "audio";
     const ptsS = (Number(packet.pts) * stream.timeBase.num) / stream.timeBase.den;
-    packets.push({ kind, ptsS, keyFrame: packet.isKeyframe, data: Buffer.from(packet.data ?? []) });
+    if (ptsS >= 0)
+      packets.push({ kind, ptsS, keyFrame: packet.isKeyframe, data: Buffer.from(packet.data ?? []) });
     packet.unref();
   }
   packet.free();

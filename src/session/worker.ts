@@ -12,6 +12,9 @@ const ALIVE_MS = 500;
 /** How often the event loop's delay is measured; Node's figures contain it. */
 const LOOP_PERIOD_MS = 10;
 
+/** How long the answer waits for what is removed to finish, so that another may have its name and its key. */
+const FINISH_MS = 500;
+
 /** What a worker needs of its process. */
 export interface WorkerContext {
   readonly log: Logger;
@@ -127,12 +130,12 @@ export class Worker {
       "source.remove": (params) => done(mix(params).removeSource(params.id)),
       "view.add": (params) => done(mix(params).addView(params.view)),
       "view.update": (params) => done(mix(params).updateView(params.view)),
-      "view.remove": (params) => done(mix(params).removeView(params.id)),
+      "view.remove": (params) => soon(mix(params).removeView(params.id)),
       "layout.set": (params) => mix(params).setLayout(params.view, params.atPtsUs, params.dryRun),
       "layout.get": (params) => mix(params).layout(params.view),
       "output.add": (params) => mix(params).addOutput(params.output),
       "output.update": async (params) => done(await mix(params).updateOutput(params.id, params.update)),
-      "output.remove": (params) => done(mix(params).removeOutput(params.id)),
+      "output.remove": (params) => soon(mix(params).removeOutput(params.id)),
       "output.split": (params) => done(mix(params).output(params.id).recording?.split()),
       "output.pause": (params) => done(mix(params).output(params.id).pause()),
       "output.resume": (params) => done(mix(params).output(params.id).resume()),
@@ -140,4 +143,13 @@ export class Worker {
       "asset.refresh": async (params) => done(await mix(params).stills.refresh(params.name)),
     };
   }
+}
+
+/** Settles with `work`, or before it if that takes long: it goes on by itself then. */
+async function soon(work: Promise<void>): Promise<null> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, FINISH_MS);
+  work.catch(() => undefined);
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+  return null;
 }

@@ -292,6 +292,13 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     await node.call("mix.apply", { mix: "m", spec: more, expect: revision });
     await node.sent("m", "small", 15);
     expect(node.eventsOf("m", "recording.finished")).toEqual([]);
+    const [rec, small] = more.outputs;
+    const moved = { ...more, outputs: [{ ...rec, path: "moved.mp4" }, small] };
+    await node.call("mix.apply", { mix: "m", spec: moved });
+    await node.happened("m", "output.live", "rec", { nth: 2 });
+    const told = node.events.filter((event) => "output" in event && event.output === "rec");
+    const states = told.map(({ type }) => type.split(".")).filter(([what]) => what === "output");
+    expect(states.map(([, state]) => state).join()).toBe("connecting,live,ended,connecting,live");
     await node.call("mix.apply", { mix: "m", spec: { ...spec, outputs: [] } });
     await node.happened("m", "recording.finished", "small");
     await node.happened("m", "recording.finished", "rec");

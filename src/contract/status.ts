@@ -35,6 +35,11 @@ export interface SourceStatus {
   /** Momentary loudness, ITU-R BS.1770; null is silence. */
   readonly lufs: number | null;
   readonly truePeakDb: number | null;
+  /**
+   * What was odd about it, and how often; what never happened is absent. `timestampJumps`: its clock leapt. Of
+   * pictures that were shown: `matrixUnknown` with wrong colours, `hdrClipped` HDR as if it were not, `alphaIgnored`
+   * opaque, `interlaced` with the lines of two fields, `notDrawn` not at all, so that the one before stayed.
+   */
   readonly warnings: Readonly<Record<string, number>>;
 }
 

@@ -77,7 +77,7 @@ describe("an output", () => {
     await using stage = new Stage({ views: [SMALL] });
     const { mix } = stage;
     mix.addOutput(toFile("stays"));
-    const video = { preset: "ultrafast", bitrateBps: 123_000 };
+    const video = { preset: "ultrafast", bitrateBps: 123_000 } as const;
     mix.addOutput(outputSpec({ id: "bad", kind: "rtmp", url: "rtmp://10.0.0.1/live/key", video }));
     expect(mix.stats().encoders.filter(({ kind }) => kind === "video")).toHaveLength(2);
     await until(() => mix.outputs.get("bad")?.state === "failed");

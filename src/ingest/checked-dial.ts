@@ -1,5 +1,5 @@
 import { lookup } from "node:dns/promises";
-import { connect, type Socket } from "node:net";
+import { connect, isIP, type LookupFunction, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { type DestinationPolicy, literalAddress } from "../core/destinations.ts";
 import { PeerUnreachableError } from "../core/error.ts";
@@ -14,50 +14,78 @@ export interface Destination {
 }
 
 /**
- * Resolves `host`, without brackets, and returns the address to connect to: the one that was checked.
+ * Resolves `host`, without brackets, and returns its addresses, IPv4 first, once all of them are checked.
  *
- * @throws {ForbiddenError} `ERR_FORBIDDEN` if the policy refuses one of the host's addresses.
- * @throws {PeerUnreachableError} `ERR_PEER_UNREACHABLE` if it cannot be resolved.
+ * @throws {ForbiddenError} `ERR_FORBIDDEN` if the policy refuses one of them.
+ * @throws {PeerUnreachableError} `ERR_PEER_UNREACHABLE` if there are none.
  */
-export async function checkedAddress(host: string, policy: DestinationPolicy): Promise<string> {
+export async function checkedAddresses(
+  host: string,
+  policy: DestinationPolicy,
+): Promise<readonly [string, ...string[]]> {
   const literal = literalAddress(host);
   const found = literal === undefined ? await resolve(host) : [literal];
   policy.check(host, found);
-  const [first] = found;
+  const [first, ...others] = found;
   if (first === undefined) throw new PeerUnreachableError(`${host} has no address`);
-  return first;
+  return [first, ...others];
 }
 
 /**
- * Connects to the address that was checked.
+ * What `net.connect` and its like need to try the checked addresses of `host`, without brackets, and no other.
  *
- * @throws {ForbiddenError} `ERR_FORBIDDEN` as {@link checkedAddress}.
+ * Throws what {@link checkedAddresses} throws.
+ */
+export async function checkedRoute(
+  host: string,
+  policy: DestinationPolicy,
+): Promise<{ readonly host: string; readonly lookup: LookupFunction }> {
+  const addresses = await checkedAddresses(host, policy);
+  const found = addresses.map((address) => ({ address, family: isIP(address) }));
+  const lookup: LookupFunction = (_name, { all }, answer) => {
+    if (all === true) answer(null, found);
+    else answer(null, addresses[0], isIP(addresses[0]));
+  };
+  // Node looks no address up, and reads some that FFmpeg and we read (0x7f.1) as names.
+  return { host: literalAddress(host) ?? host, lookup };
+}
+
+/**
+ * Connects to an address that was checked.
+ *
+ * @throws {ForbiddenError} `ERR_FORBIDDEN` as {@link checkedAddresses}.
  * @throws {PeerUnreachableError} `ERR_PEER_UNREACHABLE` if it refuses, or its certificate is not to be trusted.
  */
 export async function checkedDial(
   { host, port, secure }: Destination,
   policy: DestinationPolicy,
 ): Promise<Socket> {
-  const bare = host.replace(/^\[|\]$/g, "");
-  const address = await checkedAddress(bare, policy);
+  const route = await checkedRoute(host.replace(/^\[|\]$/g, ""), policy);
   // RFC 6066 §3: addresses are no server names; Node checks the certificate against the address then.
-  const name = literalAddress(bare) === undefined ? { servername: bare } : {};
-  const socket = secure ? connectTls({ host: address, port, ...name }) : connect({ host: address, port });
+  const name = isIP(route.host) === 0 ? { servername: route.host } : {};
+  const socket = secure ? connectTls({ ...route, port, ...name }) : connect({ ...route, port });
   const { promise, resolve: connected, reject } = Promise.withResolvers<void>();
   socket.once(secure ? "secureConnect" : "connect", connected).once("error", reject);
   try {
     await promise;
     return socket;
   } catch (cause) {
-    throw new PeerUnreachableError(`${host}: ${(cause as Error).message}`, { cause });
+    throw new PeerUnreachableError(`${host}: ${wordsOf(cause)}`, { cause });
   } finally {
     socket.off("error", reject);
   }
 }
 
+/** What went wrong, also where several addresses were tried. */
+export function wordsOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(wordsOf).join("; ");
+  return error instanceof Error ? error.message : String(error);
+}
+
 async function resolve(host: string): Promise<string[]> {
   try {
-    return (await lookup(host, { all: true })).map(({ address }) => address);
+    const found = await lookup(host, { all: true, order: "ipv4first" });
+    return found.map(({ address }) => address);
   } catch (cause) {
     throw new PeerUnreachableError(`${host} cannot be resolved`, { cause });
   }

@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { TLSSocket } from "node:tls";
 import type { DestinationPolicy } from "../core/destinations.ts";
 import { ForbiddenError, PeerUnreachableError, TesseraError } from "../core/error.ts";
-import { checkedAddress, checkedDial } from "./checked-dial.ts";
+import { checkedDial, checkedRoute, wordsOf } from "./checked-dial.ts";
 import { loopbackContext } from "./loopback-certificate.ts";
 
 /**
@@ -63,11 +63,11 @@ export class CheckedProxy implements AsyncDisposable {
     try {
       const target = URL.parse(incoming.url ?? "");
       if (target?.protocol !== "http:") throw new ForbiddenError("only http is forwarded");
-      const address = await checkedAddress(bare(target.hostname), this.#policy);
+      const route = await checkedRoute(bare(target.hostname), this.#policy);
       const { method, headers } = incoming;
       const port = target.port === "" ? 80 : Number(target.port);
       const path = target.pathname + target.search;
-      const outgoing = request({ host: address, port, method, path, headers, setHost: false });
+      const outgoing = request({ ...route, port, method, path, headers, setHost: false });
       outgoing.on("response", (answer) => {
         response.writeHead(answer.statusCode ?? 502, answer.headers);
         answer.on("error", () => response.destroy()).pipe(response);
@@ -113,7 +113,5 @@ export class CheckedProxy implements AsyncDisposable {
     return error instanceof ForbiddenError ? 403 : 502;
   }
 }
-
-const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const bare = (hostname: string): string => hostname.replace(/^\[|\]$/g, "");

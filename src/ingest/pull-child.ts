@@ -17,7 +17,7 @@ import { LiveClock } from "../media/clock.ts";
 import { DemuxError, Demuxer } from "../native/demuxer.ts";
 import { logErrors } from "../native/libav.ts";
 import { type PacketPipeStream, PacketPipeWriter } from "../transport/packet-pipe-writer.ts";
-import { checkedAddress } from "./checked-dial.ts";
+import { checkedAddresses } from "./checked-dial.ts";
 import { CheckedProxy } from "./checked-proxy.ts";
 import { type PullPlan, pinAddress, planPull } from "./pull-plan.ts";
 import { PULL_STREAM, type PullOpened, type PullRequest } from "./pull-request.ts";
@@ -96,7 +96,8 @@ async function pin(
   policy: DestinationPolicy,
 ): Promise<{ url: string; plan: PullPlan }> {
   const host = URL.parse(url.replace(/^[a-z]+:/i, "http:"))?.hostname ?? "";
-  return pinAddress(url, await checkedAddress(host.replace(/^\[|\]$/g, ""), policy), plan);
+  const [address] = await checkedAddresses(host.replace(/^\[|\]$/g, ""), policy);
+  return pinAddress(url, address, plan);
 }
 
 function open(url: string, { protocols, formats, extra, probeIfNeeded }: PullPlan): Promise<Demuxer> {

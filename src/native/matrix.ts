@@ -1,4 +1,5 @@
 import {
+  AVCOL_RANGE_JPEG,
   AVCOL_SPC_BT470BG,
   AVCOL_SPC_BT709,
   AVCOL_SPC_BT2020_CL,
@@ -57,6 +58,25 @@ export function swscaleMatrix(frame: Frame): { readonly before: readonly string[
     : { before: ["setparams=colorspace=bt709"], name: "bt709" };
 }
 
+/** What libavfilter's `colorspace` takes: 4:2:0, 4:2:2 and 4:4:4 of 8, 10 and 12 bits. */
+const COLORSPACE_FORMAT = /^yuvj?4(20|22|44)p(10le|12le)?$/;
+
+/**
+ * The filter that takes pictures like `frame` from another matrix than BT.709 to BT.709 limited 4:2:0; undefined where
+ * it takes no such pictures, or swscale needs no other matrix. Two to five times as fast as swscale, which goes by way
+ * of RGB, and half a level from the definition where that is two: 0.5 ms at 640x360.
+ */
+export function colorspaceFilter(frame: Frame): string | undefined {
+  const { name } = swscaleMatrix(frame);
+  const format = formatName(frame.format);
+  if (name === "bt709" || !COLORSPACE_FORMAT.test(format)) return undefined;
+  const isFull = frame.colorRange === AVCOL_RANGE_JPEG || format.startsWith("yuvj");
+  const [space, range] = [name === "bt2020" ? "bt2020nc" : name, isFull ? "pc" : "tv"];
+  // Only the matrix is converted: primaries and transfer are called the same on both sides.
+  const from = `ispace=${space}:irange=${range}:iprimaries=bt709:itrc=bt709`;
+  return `colorspace=${from}:space=bt709:range=tv:primaries=bt709:trc=bt709:format=yuv420p:fast=1`;
+}
+
 /** True if the transfer is PQ or HLG. */
 export function isHdr({ colorTrc: transfer }: Frame): boolean {
   return transfer === AVCOL_TRC_SMPTE2084 || transfer === AVCOL_TRC_ARIB_STD_B67;
@@ -73,7 +93,9 @@ const rgbFormats = new Map<number, boolean>();
 function isRgb(format: number): boolean {
   const known = rgbFormats.get(format);
   if (known !== undefined) return known;
-  const found = /rgb|bgr|gbr|pal8|xyz/.test(avGetPixFmtName(format as AVPixelFormat) ?? "");
+  const found = /rgb|bgr|gbr|pal8|xyz/.test(formatName(format));
   rgbFormats.set(format, found);
   return found;
 }
+
+const formatName = (format: number): string => avGetPixFmtName(format as AVPixelFormat) ?? "";

@@ -283,8 +283,13 @@ export class Mix implements Runnable {
 
   onMessage(message: MixMessage): void {
     if (message.type !== "event") return;
-    // A restarted worker adds all sources anew; to subscribers they were there all the time.
     const { event } = message;
+    // What broke in its worker is restarted, and that is told; it has failed when that is given up.
+    if (event.type === "mix.failed") {
+      this.#log.error({ err: event.error }, "mix broke in its worker");
+      return;
+    }
+    // A restarted worker adds all sources anew; to subscribers they were there all the time.
     if (event.type === "source.added" && this.#told.has(event.source)) return;
     if (event.type === "source.added") this.#told.add(event.source);
     if (event.type === "source.removed") this.#told.delete(event.source);

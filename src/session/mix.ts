@@ -26,6 +26,7 @@ import { EncodePool } from "./encode-pool.ts";
 import { MixMeters } from "./mix-meters.ts";
 import { mixStats, mixSummary } from "./mix-report.ts";
 import { Output } from "./output.ts";
+import { OverloadWatch } from "./overload.ts";
 import { Pulse } from "./pulse.ts";
 import { soloView } from "./solo-view.ts";
 import { Source } from "./source.ts";
@@ -69,6 +70,7 @@ export class Mix {
   readonly finished: Promise<MixSummary>;
   readonly #context: MixContext;
   readonly #opener: SourceOpener;
+  readonly #overload = new OverloadWatch();
   readonly #conductor: Conductor;
   readonly #startWallMs: number;
   #joined = 0;
@@ -312,6 +314,7 @@ export class Mix {
     if (index % TICKS_PER_SECOND === 0) {
       this.#noteOffsets();
       for (const what of this.pool.overloads()) this.emit({ type: "overload", what });
+      for (const event of this.#overload.look(this.views.values(), now)) this.emit(event);
     }
     if (sound.speaker !== this.#speaker || sound.speakers !== this.#speakers) {
       this.#speaker = sound.speaker;

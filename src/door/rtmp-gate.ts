@@ -87,14 +87,14 @@ export class RtmpGate implements AsyncDisposable {
     }
   }
 
-  /** Until the publisher is gone or the mix is. */
+  /** Until the publisher is gone or the mix is; who is gone at once is still heard out. */
   async #forward(publish: RtmpPublish, seat: PublisherSeat): Promise<void> {
     const end = publish.closed.then(() => undefined);
     const workers = seat.workers();
-    for (;;) {
-      const next = await Promise.race([workers.next(), end]);
-      if (next === undefined || next.done === true) break;
+    let next: IteratorResult<WorkerProcess, void> | undefined = await workers.next();
+    while (next?.done === false) {
       await this.#feed(publish, seat, next.value);
+      next = await Promise.race([workers.next(), end]);
     }
     await publish.close();
   }
@@ -102,7 +102,7 @@ export class RtmpGate implements AsyncDisposable {
   /** Until the publisher is gone or the worker is; a worker that turns the stream away is asked again. */
   async #feed(publish: RtmpPublish, seat: PublisherSeat, worker: WorkerProcess): Promise<void> {
     const writer = this.#writer(worker);
-    while (!writer.isClosed && !publish.isClosed) {
+    while (!writer.isClosed) {
       const stream = writer.open(`${seat.mix}/${seat.source}`);
       for await (const packet of publish.packets) {
         seat.touch();
@@ -113,9 +113,9 @@ export class RtmpGate implements AsyncDisposable {
       if (publish.isClosed) {
         const reason = await publish.closed;
         stream.end(reason === undefined ? undefined : errorInfo(reason));
-      } else {
-        await delay(RETRY_MS);
+        return;
       }
+      await delay(RETRY_MS);
     }
   }
 

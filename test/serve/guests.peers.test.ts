@@ -51,4 +51,24 @@ requirePeer("ffmpeg")("publishers of sources that nobody declared", () => {
     expect(node.eventsOf("m", "source.added", "back")).toHaveLength(1);
     expect((await node.sourceStats("m", "back")).state).toBe("online");
   }, 120_000);
+
+  test("who sends a second at once and ends at once is seen all the same", async () => {
+    await using node = await Served.start();
+    const outputs = [{ kind: "file", id: "main", path: "main.mp4" }];
+    await node.call("mix.create", { id: "m", outputs });
+    await node.sent("m", "main", 10);
+    const media = await counterVideo({ seconds: 10, source: 5, tone: 900, container: "flv" });
+    const tags = flvTags(readFileSync(media)).filter(({ timestampMs }) => timestampMs < 1000);
+    for (const name of ["first", "second", "third"]) {
+      await using hasty = await RawPublisher.open(node.rtmpPort);
+      expect(await hasty.publish(`m?source=${name}`)).toBe("NetStream.Publish.Start");
+      hasty.socket.cork();
+      for (const { type, timestampMs, body } of tags) hasty.send(type, body, 1, timestampMs);
+      hasty.command(0, "deleteStream", 4, null, 1);
+      hasty.socket.uncork();
+      hasty.socket.end();
+      await node.happened("m", "source.online", name, { withinMs: 5000 });
+      await node.happened("m", "source.offline", name);
+    }
+  }, 60_000);
 });

@@ -69,7 +69,7 @@ const VideoEncoding = VideoWish.superRefine((wish, context) => {
 });
 export type VideoEncoding = z.output<typeof VideoEncoding>;
 
-const AudioEncoding = z.strictObject({
+const AudioWish = z.strictObject({
   /** Absent: what the sink's container or protocol usually carries, AAC for files and RTMP, Opus for RTP. `none`: no sound at all. */
   codec: z.enum(["aac", "opus", "pcmu", "pcma", "g722", "flac", "none"]).optional(),
   bitrateBps: z.number().int().min(6000).max(512_000).optional(),
@@ -79,6 +79,11 @@ const AudioEncoding = z.strictObject({
   /** Linear gain per source, in place of the mix. */
   matrix: z.record(Id, z.number().min(0).max(16)).optional(),
 });
+
+const AudioEncoding = AudioWish.refine(
+  ({ bitrateBps = 0, channels = 2 }) => bitrateBps <= 256_000 * channels,
+  { path: ["bitrateBps"], error: "is over 256000 for its one channel" },
+);
 export type AudioEncoding = z.output<typeof AudioEncoding>;
 
 const common = {

@@ -74,7 +74,7 @@ export class Admission {
       if (addresses !== undefined) this.#options.destinations.check(host, addresses);
     } catch (error) {
       if (error instanceof InvalidArgumentError) throw new InvalidArgumentError(pointer, "names no host");
-      throw error instanceof ForbiddenError ? new ForbiddenError(`${pointer}: ${error.message}`) : error;
+      throw error instanceof ForbiddenError ? new ForbiddenAt(pointer, error.message) : error;
     }
   }
 
@@ -83,15 +83,25 @@ export class Admission {
     const candidates = isAbsolute(path) ? [path] : dirs.map((dir) => join(dir, path));
     const found = candidates.map(realPath).find((one) => dirs.some((dir) => isInside(one, dir)));
     if (found !== undefined) return found;
-    throw new ForbiddenError(`${pointer}: is in none of the folders that --files names`);
+    throw new ForbiddenAt(pointer, "is in none of the folders that --files names");
   }
 
   #writable(path: string, pointer: string): string {
     if (path.includes("\0")) throw new InvalidArgumentError(pointer, "is not a path");
     const root = realPath(this.#options.recordingsDir);
     const real = realPath(resolve(root, path));
-    if (!isInside(real, root)) throw new ForbiddenError(`${pointer}: leaves the folder of recordings`);
+    if (!isInside(real, root)) throw new ForbiddenAt(pointer, "leaves the folder of recordings");
     return relative(root, real);
+  }
+}
+
+/** An `ERR_FORBIDDEN` that says where in the request it stands. */
+class ForbiddenAt extends ForbiddenError {
+  override readonly pointer: string;
+
+  constructor(pointer: string, problem: string) {
+    super(`${pointer}: ${problem}`);
+    this.pointer = pointer;
   }
 }
 

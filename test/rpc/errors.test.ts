@@ -95,7 +95,7 @@ const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
     { outputs: [{ kind: "file", path: "../f.mp4" }] },
     -32006,
     "ERR_FORBIDDEN",
-    undefined,
+    "/outputs/0/path",
     /outputs\/0\/path.*leaves/,
   ],
   [
@@ -103,7 +103,7 @@ const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
     { sources: [{ kind: "pull", url: "/etc/passwd" }] },
     -32006,
     "ERR_FORBIDDEN",
-    undefined,
+    "/sources/0/url",
     /sources\/0\/url/,
   ],
   [
@@ -136,7 +136,7 @@ const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
     { mix: "m", spec: { outputs: [{ kind: "file", path: "../x.mp4" }] } },
     -32006,
     "ERR_FORBIDDEN",
-    undefined,
+    "/spec/outputs/0/path",
     /spec\/outputs\/0\/path/,
   ],
   [
@@ -252,7 +252,7 @@ const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
     { mix: "m", output: { kind: "rtmp", url: "rtmp://10.0.0.1/l/k" } },
     -32006,
     "ERR_FORBIDDEN",
-    undefined,
+    "/output/url",
     /10\.0\.0\.1/,
   ],
   [
@@ -330,6 +330,7 @@ const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
       ["output.update", { mix: "m", output: "r", video: { bitrateBps: 1e6 } }, "/video", /no picture/],
       ["output.add", silent({ codec: "none" }), "/output/audio/codec", /neither/],
       ["output.add", { mix: "m", output: { kind: "rtp", host: "127.0.0.1" } }, "/output/audioPort", /needed/],
+      ["output.add", silent({ bitrateBps: 300_000, channels: 1 }), "/output/audio/bitrateBps", /one channel/],
       ["output.add", pictureOf({ profile: "nonsense" }), "/output/video/profile", /baseline, main, high/],
       ["output.add", pictureOf({ codec: "vp9", profile: "main" }), "/output/video/profile", /leave it out/],
       ["output.add", pictureOf({ codec: "vp8", bframes: 1 }), "/output/video/bframes", /vp8 has no/],

@@ -26,6 +26,12 @@ const TORN = { seconds: 4, source: 5, tone: 900, width: 320, height: 180 };
 /** More than this is no working memory of one mix. */
 const MAX_GROWTH_BYTES = 150e6;
 
+/**
+ * ffmpeg sends in its own time: a picture that comes later than any before is shown a tick late, so that the one
+ * before it is there twice, and one is left out when the delay is given back.
+ */
+const OWN_HICCUPS = 3;
+
 const seconds = (count: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, count * 1000));
 
 /** `tessera mix` with a counter of its own, a good publisher and the keys of bad ones, from 1 s after all is live. */
@@ -86,8 +92,8 @@ class Attacked implements AsyncDisposable {
     expect(this.offline("good")).toEqual([]);
     const grids = [1, 2, 4].map((count) => ({ ...SIZE, count }));
     const shown = await readSources(this.#folder.file("good.mp4"), grids);
-    const excused = 2 * ((summary?.late ?? 0) + (summary?.repeated ?? 0));
-    for (const source of [0, 1]) {
+    const late = 2 * ((summary?.late ?? 0) + (summary?.repeated ?? 0));
+    for (const [source, excused] of [late, late + OWN_HICCUPS].entries()) {
       const { readings = [], ptsS = [] } = shown[source] ?? {};
       expect(readings).toHaveLength(summary?.frames ?? -1);
       const during = readings.filter((_, n) => (ptsS[n] ?? 0) * 1e6 > this.#fromUs);

@@ -51,7 +51,9 @@ export interface ViewStatus {
   readonly revision: number;
   readonly ticks: number;
   readonly late: number;
+  /** Numbers that show another number's picture: time was short, or a file's encoder more than 10 s behind. */
   readonly repeated: number;
+  /** Numbers without a picture: an encoder that feeds no file was more than half a second behind. */
   readonly skipped: number;
   readonly composeMs: { readonly p50: number; readonly p95: number };
   readonly tilesDrawn: number;
@@ -77,7 +79,7 @@ export interface OutputStatus {
   readonly error?: ErrorInfo;
   readonly fps: number;
   readonly bitrateBps: number;
-  /** Packets this output alone lost. */
+  /** Packets that this output's viewers or file miss; a push counts from the first packet that it sent. */
   readonly dropped: number;
   readonly retries: number;
   /** Since when it is in its state, on the mix clock. */

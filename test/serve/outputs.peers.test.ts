@@ -1,10 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { Rect } from "../kit/counter.ts";
 import { FaultyPeer } from "../kit/faults.ts";
 import { picturePts, probePackets } from "../kit/judge.ts";
+import { makeMedia } from "../kit/media.ts";
 import { Nginx } from "../kit/nginx.ts";
 import { requirePeer } from "../kit/peers.ts";
 import { until } from "../kit/process.ts";
@@ -13,7 +15,13 @@ import { Folder, Served } from "./served.ts";
 
 const VIEW = { id: "main", width: 640, height: 360 };
 const WHOLE: Rect = { x: 0, y: 0, width: 640, height: 360 };
-const mixOf = (outputs: object[]): object => ({
+const COUNT_ALONE = {
+  tessera: 1,
+  name: "count-alone",
+  arrangements: [{ slots: [{ id: "one", x: 0, y: 0, width: 1, height: 1, take: { source: "count" } }] }],
+};
+const NOISE = ["-f", "lavfi", "-i", "nullsrc=size=320x180:rate=30:duration=3,geq=random(1)*255:128:128"];
+const mixOf = (outputs: object[]) => ({
   id: "m",
   views: [VIEW],
   sources: [{ kind: "test", id: "count", pattern: "counter", tone: 440 }],
@@ -58,11 +66,19 @@ requirePeer("ffmpeg", "nginx-rtmp")("outputs in trouble", () => {
   test("a peer that stops reading costs its own output only, which drops, counts, and comes back", async () => {
     await using nginx = await Nginx.open();
     await using peer = await FaultyPeer.open(nginx.rtmpPort);
-    await using node = await Served.start();
-    const video = { bitrateBps: 8_000_000, rateControl: "cbr" };
-    const deaf = { kind: "rtmp", id: "deaf", url: `rtmp://127.0.0.1:${peer.port}/live/deaf`, video };
-    const well = { kind: "rtmp", id: "well", url: `${nginx.url}/well` };
-    await node.call("mix.create", mixOf([deaf, well]));
+    // Noise: nothing else fills the kernel's buffers soon. Seen on the outputs of its own only.
+    const url = await makeMedia([...NOISE, "-c:v", "libx264", "-preset", "ultrafast", "-crf", "20"]);
+    await using node = await Served.start({ args: ["--files", dirname(url)] });
+    const video = { bitrateBps: 8_000_000, preset: "ultrafast", width: 320, height: 180 };
+    const noise = { source: "noise", kind: "rtmp", video };
+    const deaf = { ...noise, id: "deaf", url: `rtmp://127.0.0.1:${peer.port}/live/deaf` };
+    const well = { ...noise, id: "well", url: `${nginx.url}/well` };
+    const mix = mixOf([deaf, well]);
+    await node.call("mix.create", {
+      ...mix,
+      views: [{ ...VIEW, layout: COUNT_ALONE }],
+      sources: [...mix.sources, { kind: "pull", id: "noise", url, loop: true }],
+    });
     for (const output of ["deaf", "well"]) await node.happened("m", "output.live", output);
     await until("bytes at the peer", () => peer.bytesFromClients > 20_000);
     const { dropped } = await node.outputStats("m", "well");

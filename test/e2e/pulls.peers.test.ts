@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { LoopbackServer } from "../ingest/loopback.ts";
 import { shiftFlv, wrapAfter } from "../ingest/wrapping.ts";
@@ -7,8 +8,8 @@ import { decodePcm } from "../kit/decode.ts";
 import { counterVideo } from "../kit/media.ts";
 import { makeCertificate } from "../kit/nginx.ts";
 import { requirePeer } from "../kit/peers.ts";
-import { freePort } from "../kit/process.ts";
-import { RtspServer } from "../kit/rtsp-server.ts";
+import { freeUdpPort, Program } from "../kit/process.ts";
+import { RTSP_LOGIN, RtspServer } from "../kit/rtsp-server.ts";
 import { toneLevelDb } from "../kit/spectrum.ts";
 import { readSources } from "./counting.ts";
 import { Folder, inputs, MixRun, mix, mixWell, outputs } from "./program.ts";
@@ -77,29 +78,53 @@ requirePeer("ffmpeg", "openssl")("pulls through the whole program", () => {
   });
 });
 
+/** A server on one port that plays a file from its beginning. */
+interface Peer {
+  readonly name: string;
+  readonly url: (port: number) => string;
+  readonly open: (file: string, port: number) => Promise<AsyncDisposable>;
+}
+
+const RTSP: Peer = {
+  name: "RTSP",
+  url: (port) => `rtsp://${RTSP_LOGIN.user}:${RTSP_LOGIN.password}@127.0.0.1:${port}/file`,
+  open: (file, port) => RtspServer.open(file, port),
+};
+const SRT: Peer = {
+  name: "SRT",
+  url: (port) => `srt://127.0.0.1:${port}?passphrase=p4ssp4ssp4ss`,
+  open: (file, port) => {
+    const play = ["-v", "error", "-re", "-i", file, "-c", "copy", "-f", "mpegts"];
+    return Program.start("ffmpeg", [...play, `${SRT.url(port)}&mode=listener`]);
+  },
+};
+
 requirePeer(
   "ffmpeg",
   "gstreamer",
   "gst-rtsp-server",
-)("RTSP through the whole program", () => {
-  test("a server that dies and comes back is pulled again", async () => {
+)("a server that dies and comes back is pulled again", () => {
+  test.each([RTSP, SRT])("$name", async ({ url, open }) => {
     using folder = new Folder();
     const file = folder.file("a.mkv");
-    const port = await freePort();
-    const before = await counterVideo({ seconds: 20, tone: 1000 });
-    const after = await counterVideo({ seconds: 20, tone: 440, first: 5000 });
-    await using first = await RtspServer.open(before, port);
-    const args = [...inputs(first.url), ...SMALL, "--duration", "14", ...outputs(file)];
+    const port = await freeUdpPort();
+    const before = await counterVideo({ seconds: 20, tone: 1000, codec: ["-g", "15"] });
+    const after = await counterVideo({ seconds: 20, tone: 440, first: 5000, codec: ["-g", "15"] });
+    await using first = await open(before, port);
+    await sleep(500);
+    const args = [...inputs(url(port)), ...SMALL, "--duration", "14", ...outputs(file)];
     await using run = await MixRun.start(args, LIVE);
     await run.waitFor("source.online");
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await sleep(3000);
     await first[Symbol.asyncDispose]();
     await run.waitFor("source.offline");
-    await using _second = await RtspServer.open(after, port);
+    await using _second = await open(after, port);
     const { code, events } = await run.finish();
     expect(code).toBe(0);
-    const online = events.filter(({ type }) => type === "source.online");
-    expect(online).toHaveLength(2);
+    const lost = events.findIndex(({ type }) => type === "source.offline");
+    expect(events[lost]).toMatchObject({ error: { code: "ERR_PEER_LOST" } });
+    const back = events.slice(lost).find(({ type }) => type === "source.online");
+    expect(back).toBeDefined();
     expect(JSON.stringify(events)).not.toContain("p4ss");
     const [{ numbers } = { numbers: [] as readonly number[] }] = await readSources(file, [
       { ...SIZE, count: 1 },
@@ -111,7 +136,7 @@ requirePeer(
     }
     expect(Math.min(...fresh)).toBeLessThan(5030);
     const { samples } = await decodePcm(file);
-    const backAt = Math.round(((online[1]?.atUs ?? 0) / 1e6 + 1.5) * 48_000);
+    const backAt = Math.round(((back?.atUs ?? 0) / 1e6 + 1.5) * 48_000);
     expect(toneLevelDb(samples.subarray(backAt, backAt + 48_000), 440)).toBeGreaterThan(-20);
   });
 });

@@ -53,6 +53,22 @@ requirePeer("ffmpeg", "openssl")("HTTPS", () => {
     });
   }
 
+  test("user and password in the URL", async () => {
+    const file = await counterVideo({ seconds: 4, tone: 1000, container: "ts" });
+    const { tls, file: certificate } = await identity();
+    trust(certificate);
+    const right = `Basic ${Buffer.from("bob:p4ss").toString("base64")}`;
+    await using server = await LoopbackServer.http((request, response) => {
+      if (request.headers.authorization === right) filesOf(join(file, ".."))(request, response);
+      else response.writeHead(401, { "www-authenticate": 'Basic realm="x"' }).end();
+    }, tls);
+    const at = `127.0.0.1:${server.port}/${basename(file)}`;
+    expect(judgePackets(await readAll(`https://bob:p4ss@${at}`))).toMatchObject({ ...EVERY, last: 119 });
+    const { code, message } = await failure(readAll(`https://bob:wr0ng@${at}`));
+    expect(code).toBe("ERR_PEER_REJECTED");
+    expect(message).not.toContain("wr0ng");
+  });
+
   const untrusted = [
     { name: "nobody trusts", host: "localhost", subjects: undefined, trusted: false },
     { name: "nobody trusts, at an address", host: "127.0.0.1", subjects: undefined, trusted: false },

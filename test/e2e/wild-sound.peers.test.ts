@@ -3,7 +3,7 @@ import { decodePcm } from "../kit/decode.ts";
 import { heAacFile, type Signalling } from "../kit/he-aac.ts";
 import { type MediaOptions, tone } from "../kit/media.ts";
 import { requirePeer } from "../kit/peers.ts";
-import { freePort, runToEnd, until } from "../kit/process.ts";
+import { freePort, runToEnd } from "../kit/process.ts";
 import { channelOf, peakDb, toneLevelDb } from "../kit/spectrum.ts";
 import { Folder, inputs, MixRun, mixWell, outputs } from "./program.ts";
 
@@ -153,7 +153,7 @@ requirePeer("ffmpeg")("HE-AAC, whose true rate is known when it is decoded", () 
     using folder = new Folder();
     const coded = await heAacFile(folder.file("coded"), 440, HE_SECONDS, options, "flv");
     const [port, out] = [await freePort(), folder.file("out.mkv")];
-    const listen = ["--rtmp", `127.0.0.1:${port}`, "--duration", "8"];
+    const listen = ["--rtmp", `127.0.0.1:${port}`];
     await using run = await MixRun.start([
       ...inputs("rtmp-listen:cam"),
       ...listen,
@@ -163,7 +163,6 @@ requirePeer("ffmpeg")("HE-AAC, whose true rate is known when it is decoded", () 
     await run.waitFor("output.live", "out1");
     const url = `rtmp://127.0.0.1:${port}/live/cam`;
     await runToEnd("ffmpeg", ["-v", "error", "-re", "-i", coded, "-c", "copy", "-f", "flv", url]);
-    await until("it was heard", () => run.events.some(({ type }) => type === "source.offline"));
     expect((await run.finish()).code).toBe(0);
     // Live sound is stretched and joined where the machine was busy: the middle value tells.
     for (const side of await sidesOf(out)) {

@@ -226,8 +226,13 @@ export class WorkerProcess implements AsyncDisposable {
   #settle(answer: Extract<FromWorker, { type: "answer" }>): void {
     const call = this.#calls.get(answer.id);
     this.#calls.delete(answer.id);
-    if (answer.error === undefined) call?.resolve(answer.result as never);
-    else call?.reject(new RemoteError(answer.error));
+    if (answer.error === undefined) {
+      call?.resolve(answer.result as never);
+      return;
+    }
+    // A worker's pointers lead into what control sent it, which no caller has seen.
+    const { pointer: _, ...info } = answer.error;
+    call?.reject(new RemoteError(info));
   }
 
   #fail(id: number, error: Error): void {

@@ -190,7 +190,8 @@ describe("mix.apply", () => {
         { kind: "test", id: "y", name: "fault:refuse" },
       ],
     };
-    expect((await node.send("mix.apply", { mix: "m", spec })).error?.data.code).toBe("ERR_DEVICE");
+    const { error } = await node.send("mix.apply", { mix: "m", spec });
+    expect(error?.data).toEqual({ code: "ERR_DEVICE", fault: "device", retryable: false });
     expect(await node.call("mix.get", { mix: "m" })).toMatchObject({ revision: 3, name: "new" });
     const stats = await node.call("mix.stats", { mix: "m" });
     expect(ids(stats.sources).sort()).toEqual(["come", "kept"]);

@@ -4,7 +4,7 @@ export type { Logger } from "pino";
 
 /** Hides what must not reach a log: user info, query and stream key of a URL. */
 export function redactUrl(url: string): string {
-  const match = /^([a-z][a-z0-9+.-]*:\/\/)(?:[^/@]*@)?([^/?#]*)([^?#]*)/i.exec(url);
+  const match = /^([a-z][a-z0-9+.-]*:\/\/)(?:[^/?#]*@)?([^/?#]*)([^?#]*)/i.exec(url);
   if (match === null) return url;
   const [, scheme = "", host = "", path = ""] = match;
   const shown = /^rtmps?:/i.test(scheme) ? path.replace(/\/[^/]*$/, "/…") : path;

@@ -85,7 +85,7 @@ export const isPullUrl = (url: string): boolean => /^(rtmps?|rtsps?|srt|https?):
  * tell their tenants apart by it.
  */
 export function pinAddress(url: string, address: string, plan: PullPlan): { url: string; plan: PullPlan } {
-  const match = /^([a-z]+:\/\/)([^/@]*@)?(\[[^\]]*\]|[^:/?#]*)(.*)$/is.exec(url);
+  const match = /^([a-z]+:\/\/)([^/?#]*@)?(\[[^\]]*\]|[^:/?#]*)(.*)$/is.exec(url);
   const [, scheme = "", user = "", host = "", rest = ""] = match ?? [];
   const literal = address.includes(":") ? `[${address}]` : address;
   if (host === literal) return { url, plan };

@@ -43,7 +43,7 @@ export class RtspRelay implements AsyncDisposable {
   /** What FFmpeg opens: the server's URL with this relay in the place of host and port, and never TLS. */
   get url(): string {
     const { port } = this.#server.address() as AddressInfo;
-    const [, user = "", path = ""] = /^[a-z]+:\/\/([^/@]*@)?[^/?#]*(.*)$/is.exec(this.#url) ?? [];
+    const [, user = "", path = ""] = /^[a-z]+:\/\/([^/?#]*@)?[^/?#]*(.*)$/is.exec(this.#url) ?? [];
     return `rtsp://${user}127.0.0.1:${port}${path}`;
   }
 

@@ -41,9 +41,9 @@ describe("what is pulled", () => {
   });
 
   test("the checked address takes the host's place, and RTMP still names the host", () => {
-    const url = "rtmp://user:p@example.org:1936/app/inst/key?a=b";
+    const url = "rtmp://user:p@ss@example.org:1936/app/inst/key?a=b";
     const pinned = pinAddress(url, "2001:db8::1", plan(url));
-    expect(pinned.url).toBe("rtmp://user:p@[2001:db8::1]:1936/app/inst/key?a=b");
+    expect(pinned.url).toBe("rtmp://user:p@ss@[2001:db8::1]:1936/app/inst/key?a=b");
     expect(pinned.plan.extra.rtmp_tcurl).toBe("rtmp://example.org:1936/app/inst");
   });
 });

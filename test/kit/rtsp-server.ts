@@ -5,8 +5,8 @@ import { Program } from "./process.ts";
 const PYTHON = "/usr/bin/python3";
 const SCRIPT = fileURLToPath(new URL("rtsp-server.py", import.meta.url));
 
-/** What every {@link RtspServer} asks for, by digest. */
-export const RTSP_LOGIN = { user: "bob", password: "p4ss" } as const;
+/** What every {@link RtspServer} asks for, by digest; the password is one that people forget to escape. */
+export const RTSP_LOGIN = { user: "bob", password: "p4ss@1" } as const;
 
 /** gst-rtsp-server on loopback: plays an MP4 in real time, each client from the beginning. */
 export class RtspServer implements AsyncDisposable {

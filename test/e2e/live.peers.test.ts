@@ -220,13 +220,6 @@ requirePeer("ffmpeg", "nginx-rtmp")("live clock: nginx", () => {
       return file !== undefined && (await nginx.stream("mixed"))?.isPublishing !== true ? file : undefined;
     });
     for (const file of [local, recording]) {
-      {
-        const { samples } = await decodePcm(file);
-        const l = [];
-        for (let at = 0; at + 9600 <= samples.length; at += 9600)
-          l.push(Math.round(toneLevelDb(samples.subarray(at, at + 9600), 1000)));
-        console.log(file, l.join(" "));
-      }
       const [source] = await readSources(file, [{ ...SIZE, count: 1 }]);
       expect(judgeCounters(source?.readings ?? []).backward).toEqual([]);
       expect(new Set(source?.numbers).size).toBeGreaterThan(90);

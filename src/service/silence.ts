@@ -32,7 +32,7 @@ export class Silence {
     this.#ms = 0;
   }
 
-  /** Another `ms` have passed. Call it often: who has waited all the time since the last call has waited for `ms`. */
+  /** Another `ms` have passed. */
   pass(ms: number): void {
     const before = this.#before;
     const now = schedulingOf(this.#pid);
@@ -42,9 +42,13 @@ export class Silence {
   }
 }
 
-/** The system adds a wait to `waitedNs` when it is over; one that goes on shows by a thread that does not get on. */
+/**
+ * The system adds a wait to `waitedNs` when it is over, and leaves out that of a process whose group has used up its
+ * share. Both show by a thread that wants a CPU at either end of the time and did not have one in between.
+ */
 function waitedSince(before: Scheduling, now: Scheduling, passedMs: number): number {
-  if (now.isRunnable && now.ranNs === before.ranNs) return passedMs;
+  const ranMs = (now.ranNs - before.ranNs) / 1e6;
+  if (before.isRunnable && now.isRunnable) return Math.max(0, passedMs - ranMs);
   return (now.waitedNs - before.waitedNs) / 1e6;
 }
 

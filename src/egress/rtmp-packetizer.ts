@@ -8,7 +8,7 @@ import { buildAv1Config, stripTemporalDelimiters } from "../protocol/av1.ts";
 import { audioConfigTag, audioFrameTag } from "../protocol/flv-audio.ts";
 import { metadataBody } from "../protocol/flv-script.ts";
 import { videoConfigTag, videoFrameTag } from "../protocol/flv-video.ts";
-import { buildNalConfig, isFiller, isNalCodec, isParameterSet } from "../protocol/nal.ts";
+import { buildNalConfig, isNalCodec, isParameterSet } from "../protocol/nal.ts";
 import { buildOpusHead } from "../protocol/opus.ts";
 import { buildVp9Config } from "../protocol/vp9.ts";
 import type { EgressStreams } from "./egress.ts";
@@ -154,7 +154,8 @@ function convert(codec: string, packet: Packet): Converted {
     return { config, frame: videoFrameTag(fourcc, keyFrame, 0, parts) };
   }
   const compositionMs = (packet.ptsUs - packet.dtsUs) / 1000;
-  const media = splitAnnexB(data).filter((unit) => !isParameterSet(codec, unit) && !isFiller(codec, unit));
+  // Filler stays: an encoder makes it only where a constant bitrate was asked for, which is for the wire.
+  const media = splitAnnexB(data).filter((unit) => !isParameterSet(codec, unit));
   return { config, frame: videoFrameTag(fourcc, keyFrame, compositionMs, lengthPrefixed(media)) };
 }
 

@@ -56,7 +56,6 @@ export class PictureDecoding {
   #skipTo = 0;
   #isClosed = false;
   #deliveredUs = Number.NEGATIVE_INFINITY;
-  /** Source time at which the last picture or packet ends. */
   #endUs = Number.NEGATIVE_INFINITY;
   #decoded = 0;
   #errors = 0;
@@ -82,6 +81,11 @@ export class PictureDecoding {
   /** Source time up to which every picture is in the queue, or kept. */
   get deliveredUs(): number {
     return this.#deliveredUs;
+  }
+
+  /** Source time at which the last packet ends; -Infinity before the first. */
+  get endUs(): number {
+    return this.#endUs;
   }
 
   /** Pictures decoded. */
@@ -182,12 +186,11 @@ export class PictureDecoding {
     this.#onAir.delete(view);
   }
 
-  /** The stream ended: gets the pictures that the decoder held back. Tells when the last picture ends, or -Infinity. */
-  async flush(): Promise<number> {
+  /** The stream ended: gets the pictures that the decoder held back. */
+  async flush(): Promise<void> {
     this.#isOver = true;
     await this.#serialized(async () => this.#flushDecoder());
     this.#deliveredUs = Number.POSITIVE_INFINITY;
-    return this.#endUs;
   }
 
   /** The transport starts anew. */

@@ -20,6 +20,8 @@ import type { SourcePace } from "./source-opener.ts";
  */
 const LOOKAHEAD: Micros = ms(600);
 const VIRTUAL_LOOKAHEAD: Micros = ms(100);
+/** What a file that joins a running mix has from its first packet to its first picture. */
+const FILE_PREROLL: Micros = ms(100);
 /** A stream this far behind its sibling is taken to have nothing more: sparse, ended early or broken. */
 const SIBLING_LAG_US = 10e6;
 /** A decoder this far behind what was read does not hold up the reading, for sound comes by the same way. */
@@ -56,16 +58,21 @@ export class SourceStreams {
   readonly picture: PictureDecoding;
   readonly audioRate = new RateMeter();
   readonly #options: StreamsOptions;
+  readonly #joinedUs: Micros;
   #spec: Identified<SourceSpec>;
   #timeline: SourceTimeline;
   #audio: AudioDecoder | undefined;
   #audioInfo: AudioStreamInfo | undefined;
+  #audioEndUs = Number.NEGATIVE_INFINITY;
+  /** Sound is here up to this source time, or the input has ended. */
   #audioDeliveredUs = Number.NEGATIVE_INFINITY;
   /** Latest stamps read, in source time: of either stream, and of the picture. */
   #readUs = Number.NEGATIVE_INFINITY;
   #videoReadUs = Number.NEGATIVE_INFINITY;
   /** The timeline's, that sound has followed. */
   #leaps = 0;
+  /** Something of this transport was taken. */
+  #hasBegun = false;
   /** What went wrong with a picture that nobody waited for. */
   #failure: { readonly error: unknown } | undefined;
 
@@ -73,7 +80,8 @@ export class SourceStreams {
     this.#spec = spec;
     this.#options = options;
     this.picture = new PictureDecoding(options.slot, () => this.#tooLateUs());
-    this.#timeline = this.#newTimeline();
+    this.#joinedUs = options.context.clock.now();
+    this.#timeline = this.#newTimeline(this.#joinedUs);
   }
 
   get timeline(): SourceTimeline {
@@ -88,6 +96,11 @@ export class SourceStreams {
     return this.#untilUs(this.picture.deliveredUs) + this.#timeline.shiftUs;
   }
 
+  /** Mix time at which the last that was delivered ends. */
+  get endUs(): Micros {
+    return us(Math.max(this.#audioEndUs, this.picture.endUs, 0) + this.#timeline.shiftUs);
+  }
+
   update(spec: Identified<SourceSpec>): void {
     this.#spec = spec;
     this.#timeline.bound(delayBounds(spec));
@@ -100,6 +113,7 @@ export class SourceStreams {
    */
   async take(item: Packet | VideoFrame | AudioBlock): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure.error;
+    if (!this.#hasBegun) this.#begin();
     if ("samples" in item) return this.#heard(item, item.ptsUs);
     if ("data" in item) return this.#takePacket(item);
     this.picture.push(item);
@@ -107,15 +121,13 @@ export class SourceStreams {
     this.#readUs = Math.max(this.#readUs, item.ptsUs);
   }
 
-  /** The input has ended: delivers what decoders hold back. Settles with the mix time of the end. */
-  async finish(): Promise<Micros> {
+  /** The input has ended: delivers what decoders hold back, up to {@link endUs}. */
+  async finish(): Promise<void> {
     for (const block of this.#audio?.flush() ?? []) this.#heard(block, block.ptsUs);
-    const lastVideo = await this.picture.flush();
+    await this.picture.flush();
     if (this.#failure !== undefined) throw this.#failure.error;
-    const endUs = Math.max(this.#audioDeliveredUs, lastVideo, 0) + this.#timeline.shiftUs;
     this.#audioDeliveredUs = Number.POSITIVE_INFINITY;
     this.#readUs = Number.POSITIVE_INFINITY;
-    return us(endUs);
   }
 
   /** The transport starts anew. */
@@ -124,11 +136,13 @@ export class SourceStreams {
     this.#audio = undefined;
     await this.picture.restart();
     this.#failure = undefined;
+    this.#audioEndUs = Number.NEGATIVE_INFINITY;
     this.#audioDeliveredUs = Number.NEGATIVE_INFINITY;
     this.#readUs = Number.NEGATIVE_INFINITY;
     this.#videoReadUs = Number.NEGATIVE_INFINITY;
-    this.#timeline = this.#newTimeline();
+    this.#timeline = this.#newTimeline(this.#options.context.clock.now());
     this.#leaps = 0;
+    this.#hasBegun = false;
   }
 
   async close(): Promise<void> {
@@ -189,7 +203,8 @@ export class SourceStreams {
     if (this.#options.signal.aborted) return;
     const { clock, mixer } = this.#options.context;
     const endUs = sourceUs + (block.samples.length / CHANNELS / SAMPLE_RATE) * 1e6;
-    this.#audioDeliveredUs = Math.max(this.#audioDeliveredUs, endUs);
+    this.#audioEndUs = Math.max(this.#audioEndUs, endUs);
+    this.#audioDeliveredUs = this.#audioEndUs;
     this.#readUs = Math.max(this.#readUs, sourceUs);
     // Sound is mixed a tick after it begins, so it must be here when it ends.
     this.#timeline.observe(us(sourceUs), clock.now());
@@ -229,10 +244,17 @@ export class SourceStreams {
     return virtual ? Number.NEGATIVE_INFINITY : clock.now() - this.#timeline.shiftUs - DECODER_LAG_US;
   }
 
-  #newTimeline(): SourceTimeline {
-    const { pace, context } = this.#options;
-    const mode = pace === "file" ? "fixed" : pace;
-    return new SourceTimeline({ mode, startUs: context.clock.now(), delayMs: delayBounds(this.#spec) });
+  /** A file plays from its beginning, however long opening it took: while time ran, it begins a little after that. */
+  #begin(): void {
+    this.#hasBegun = true;
+    const nowUs = this.#options.context.clock.now();
+    if (this.#options.pace !== "file" || this.#spec.kind === "test" || nowUs === this.#joinedUs) return;
+    this.#timeline = this.#newTimeline(us(nowUs + FILE_PREROLL));
+  }
+
+  #newTimeline(startUs: Micros): SourceTimeline {
+    const mode = this.#options.pace === "file" ? "fixed" : this.#options.pace;
+    return new SourceTimeline({ mode, startUs, delayMs: delayBounds(this.#spec) });
   }
 }
 

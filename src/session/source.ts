@@ -5,7 +5,7 @@ import type { Identified } from "../contract/worker.ts";
 import { type ErrorInfo, errorInfo } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import { Backoff } from "../core/retry.ts";
-import { type Micros, ms } from "../core/time.ts";
+import { type Micros, ms, us } from "../core/time.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { RawIngest } from "../ingest/raw.ts";
 import { sleep } from "../media/clock.ts";
@@ -18,6 +18,9 @@ import type { PictureDecoding } from "./picture-decoding.ts";
 import type { SourceOpener, SourcePace } from "./source-opener.ts";
 import { SourceStreams, type StreamsContext } from "./source-streams.ts";
 import { updatedSource } from "./updated-source.ts";
+
+/** Delay of a live input and what is read ahead of a paced one are shorter. */
+const LONGEST_PLAYOUT: Micros = ms(3000);
 
 /** What a source needs of its mix. */
 export interface SourceContext extends StreamsContext {
@@ -201,10 +204,12 @@ export class Source {
         this.#isDone = true;
         return;
       }
+      await this.#playOut();
+      if (this.#stop.signal.aborted) return;
       this.#offline(
         error ?? { code: "ERR_PEER_LOST", fault: "peer", retryable: true, message: "the input ended" },
       );
-      if (!this.#context.opener.retries(this.#spec) || (error === undefined && this.#context.endsWithInput)) {
+      if (!this.#mayReturn(error)) {
         this.#isDone = true;
         return;
       }
@@ -212,8 +217,23 @@ export class Source {
       const delay = ms(backoff.next());
       await sleep(this.#context.clock, delay, this.#stop.signal).catch(() => undefined);
       if (this.#stop.signal.aborted) return;
-      await this.#renew();
+      await this.#streams.restart();
     }
+  }
+
+  /** What was delivered is seen and heard to its end, unless its stamps are out of all measure. */
+  async #playOut(): Promise<void> {
+    const { clock } = this.#context;
+    const endUs = us(Math.min(this.#streams.endUs, clock.now() + LONGEST_PLAYOUT));
+    await clock.sleepUntil(endUs, this.#stop.signal).catch(() => undefined);
+  }
+
+  /** Whether another attempt may go better, after one that ended orderly or with an error. */
+  #mayReturn(error: ErrorInfo | undefined): boolean {
+    if (!this.#context.opener.retries(this.#spec)) return false;
+    if (error === undefined) return !this.#context.endsWithInput;
+    // A publisher who was wrong may be followed by another; what we ask of a peer stays as wrong as it was.
+    return this.#spec.kind !== "pull" || error.retryable || error.fault !== "caller";
   }
 
   /** Opens and reads the input to its end; an error tells why it broke. */
@@ -242,15 +262,10 @@ export class Source {
   }
 
   async #finish(): Promise<void> {
-    const endUs = await this.#streams.finish();
+    await this.#streams.finish();
     // By rounding, sound may outlast its picture by a microsecond: that is not another picture.
-    if (this.isFinite) this.#endUs = Math.floor(endUs / 1000) * 1000;
+    if (this.isFinite) this.#endUs = Math.floor(this.#streams.endUs / 1000) * 1000;
     this.#context.pulse.beat();
-  }
-
-  async #renew(): Promise<void> {
-    this.#become("connecting");
-    await this.#streams.restart();
   }
 
   #online(): void {

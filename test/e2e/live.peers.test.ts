@@ -169,6 +169,7 @@ requirePeer("ffmpeg")("live clock: an RTMP publisher", () => {
     const [source] = await readSources(counted, [{ ...SIZE, count: 1 }]);
     expect(judgeCounters(source?.readings ?? []).backward).toEqual([]);
     expect(new Set(source?.numbers).size).toBeGreaterThan(0.8 * 150);
+    expect(source?.numbers.at(-1)).toBe(149);
     const sync = await judgeSync(flashed);
     expect(sync.offsetsMs.length).toBeGreaterThanOrEqual(4);
     expect(Math.abs(sync.meanMs)).toBeLessThanOrEqual(20);

@@ -25,14 +25,17 @@ function tagsOf(codec: string, data: Uint8Array): FlvVideo[] {
   return new RtmpPacketizer(streams).tags(packet).map(({ body }) => parseFlvVideo(body));
 }
 
-test("filler data is pushed as little as it is recorded", () => {
+test("filler data keeps up the bitrate of a push, and is not recorded", () => {
   const header = sent("ffmpeg").find((tag) => tag.kind === "config");
   const { sps, pps } = parseAvcConfig(header?.kind === "config" ? header.config : Buffer.alloc(0));
   const [picture, filler] = [Buffer.from("658884", "hex"), Buffer.from("0cffffff80", "hex")];
   const data = joinAnnexB([...sps, ...pps, picture, filler]);
   const [config, frame] = tagsOf("h264", data);
   expect(config).toMatchObject({ kind: "config", codec: "h264" });
-  expect(frame).toMatchObject({ kind: "frame", data: Buffer.from("00000003658884", "hex") });
+  expect(frame).toMatchObject({
+    kind: "frame",
+    data: Buffer.from("00000003658884000000050cffffff80", "hex"),
+  });
   expect(toSampleData("h264", data)).toEqual(Buffer.from("00000003658884", "hex"));
 });
 

@@ -162,8 +162,13 @@ export function errorInfo(error: unknown): ErrorInfo {
     const { code, fault, retryable, message, pointer } = error;
     return { code, fault, retryable, message, ...(pointer === undefined ? {} : { pointer }) };
   }
-  const message = error instanceof Error ? error.message : String(error);
-  return { code: "ERR_INTERNAL", fault: "bug", retryable: false, message };
+  return { code: "ERR_INTERNAL", fault: "bug", retryable: false, message: wordsOf(error) };
+}
+
+/** What went wrong, in one line; also where several addresses were tried. */
+export function wordsOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(wordsOf).join("; ");
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** An error that crossed a process border as {@link ErrorInfo}, with its code and fault kept. */

@@ -7,6 +7,7 @@ import {
   PeerUnreachableError,
   ProtocolError,
   TesseraError,
+  wordsOf,
 } from "../core/error.ts";
 import { ms } from "../core/time.ts";
 import { type Clock, sleep } from "../media/clock.ts";
@@ -222,13 +223,16 @@ async function dialAddress(host: string, options: RtmpClientOptions, signal: Abo
   const done = new AbortController();
   const abort = (): void => reject(signal.reason);
   const fail = (cause: unknown): void =>
-    reject(new PeerUnreachableError(`cannot connect to ${target.host}:${port}`, { cause }));
+    reject(
+      new PeerUnreachableError(`cannot connect to ${target.host}:${port}: ${wordsOf(cause)}`, { cause }),
+    );
+  const onClose = (): void => fail("it closed the connection");
   socket.once(target.secure ? "secureConnect" : "connect", resolve);
   socket.once("error", fail);
-  socket.once("close", fail);
+  socket.once("close", onClose);
   signal.addEventListener("abort", abort, { once: true });
   void sleep(clock, ms(connectMs), done.signal).then(
-    () => fail(new Error("timeout")),
+    () => fail(`no answer within ${connectMs} ms`),
     () => {},
   );
   try {
@@ -242,7 +246,7 @@ async function dialAddress(host: string, options: RtmpClientOptions, signal: Abo
     done.abort();
     signal.removeEventListener("abort", abort);
     socket.off("error", fail);
-    socket.off("close", fail);
+    socket.off("close", onClose);
   }
 }
 

@@ -2,7 +2,7 @@ import { lookup } from "node:dns/promises";
 import { connect, isIP, type LookupFunction, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { type DestinationPolicy, literalAddress } from "../core/destinations.ts";
-import { PeerUnreachableError } from "../core/error.ts";
+import { PeerUnreachableError, wordsOf } from "../core/error.ts";
 
 /** Whom to connect to, as a URL says it. */
 export interface Destination {
@@ -74,12 +74,6 @@ export async function checkedDial(
   } finally {
     socket.off("error", reject);
   }
-}
-
-/** What went wrong, also where several addresses were tried. */
-export function wordsOf(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(wordsOf).join("; ");
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function resolve(host: string): Promise<string[]> {

@@ -3,8 +3,8 @@ import type { AddressInfo, Socket } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { TLSSocket } from "node:tls";
 import type { DestinationPolicy } from "../core/destinations.ts";
-import { ForbiddenError, PeerUnreachableError, TesseraError } from "../core/error.ts";
-import { checkedDial, checkedRoute, wordsOf } from "./checked-dial.ts";
+import { ForbiddenError, PeerUnreachableError, TesseraError, wordsOf } from "../core/error.ts";
+import { checkedDial, checkedRoute } from "./checked-dial.ts";
 import { loopbackContext } from "./loopback-certificate.ts";
 
 /**

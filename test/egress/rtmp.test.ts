@@ -179,7 +179,11 @@ describe("servers that fail", () => {
     await until("a retry", () => typesOf(events).filter((type) => type === "retrying").length > 1);
     expect(events[1]).toMatchObject({
       type: "retrying",
-      error: { code: "ERR_PEER_UNREACHABLE", retryable: true },
+      error: {
+        code: "ERR_PEER_UNREACHABLE",
+        retryable: true,
+        message: expect.stringContaining("ECONNREFUSED"),
+      },
     });
     const { taken } = await openServer(undefined, port);
     await until("packets", () => (taken[0]?.packets.length ?? 0) > 5);

@@ -1,3 +1,4 @@
+import type { Codecs } from "../core/carried.ts";
 import type { ErrorInfo } from "../core/error.ts";
 import type { Rational } from "../core/rational.ts";
 import type { Packet } from "../media/packet.ts";
@@ -15,6 +16,12 @@ export interface EgressStreams {
     readonly bitrateBps: number;
   };
 }
+
+/** Of which codecs they are. */
+export const codecsOf = ({ video, audio }: EgressStreams): Codecs => ({
+  video: video?.codec,
+  audio: audio?.codec,
+});
 
 /** What happened to an egress. `failed` and `ended` are last. */
 export type EgressEvent =

@@ -1,16 +1,17 @@
 import { isAbsolute } from "node:path";
+import { checkCarried } from "../core/carried.ts";
 import { InternalError, InvalidArgumentError, StorageError, TesseraError } from "../core/error.ts";
 import { type Micros, ms, seconds, us } from "../core/time.ts";
 import type { Clock } from "../media/clock.ts";
 import type { Packet } from "../media/packet.ts";
-import type { Egress, EgressEvent, EgressStats, EgressStreams } from "./egress.ts";
+import { codecsOf, type Egress, type EgressEvent, type EgressStats, type EgressStreams } from "./egress.ts";
 import { EventQueue } from "./event-queue.ts";
 import { same } from "./recording-bytes.ts";
 import { RecordingFolder } from "./recording-folder.ts";
 import { Interleaver } from "./recording-interleave.ts";
 import { type Fragment, Part } from "./recording-part.ts";
 import { Preroll } from "./recording-preroll.ts";
-import { assertCarried, type ContainerKind, configInBand } from "./recording-track.ts";
+import { type ContainerKind, configInBand } from "./recording-track.ts";
 import { RecordingWriter } from "./recording-writer.ts";
 
 /** How a recording is made. */
@@ -50,8 +51,8 @@ const MAX_CLOSE_US = seconds(10);
 /**
  * Begins a recording. It creates its file at its first key frame, and says so with the event `part`.
  *
- * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if the path or the streams make no recording.
- * @throws {NotSupportedError} `ERR_NOT_SUPPORTED` if the container does not take a codec.
+ * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if the path or the streams make no recording, or its container
+ *   does not carry a codec of them.
  */
 export function openRecording(options: RecordingOptions): Recording {
   return new Recording(options);
@@ -258,6 +259,6 @@ function checked({ path, streams, segmentS }: RecordingOptions): ContainerKind {
   }
   if (segmentS !== undefined && !(segmentS > 0))
     throw new InvalidArgumentError("segmentS", "is not positive");
-  assertCarried(extension, streams);
+  checkCarried(extension, codecsOf(streams), "/streams");
   return extension;
 }

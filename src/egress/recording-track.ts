@@ -1,4 +1,4 @@
-import { MediaInvalidError, NotSupportedError } from "../core/error.ts";
+import { MediaInvalidError } from "../core/error.ts";
 import type { Packet } from "../media/packet.ts";
 import type { AudioStreamInfo, VideoStreamInfo } from "../media/stream-info.ts";
 import { lengthPrefixed, splitAnnexB } from "../protocol/annexb.ts";
@@ -32,25 +32,6 @@ export interface Sample {
 
 /** The file formats that recordings have. */
 export type ContainerKind = "mp4" | "mkv";
-
-const CARRIED: Record<ContainerKind, readonly string[]> = {
-  mp4: ["h264", "hevc", "vp9", "av1", "aac", "opus", "flac"],
-  mkv: ["h264", "hevc", "vp8", "vp9", "av1", "aac", "opus", "flac"],
-};
-
-/**
- * Checks what can be checked before the first packet.
- *
- * @throws {NotSupportedError} `ERR_NOT_SUPPORTED` if the container does not take a codec.
- */
-export function assertCarried(container: ContainerKind, streams: EgressStreams): void {
-  for (const codec of [streams.video?.codec, streams.audio?.codec]) {
-    if (codec === undefined || CARRIED[container].includes(codec)) continue;
-    throw new NotSupportedError(
-      `.${container} does not carry ${codec}; it takes ${CARRIED[container].join(", ")}`,
-    );
-  }
-}
 
 /**
  * The tracks of a part that begins with `first`, whose own parameter sets win over those announced.

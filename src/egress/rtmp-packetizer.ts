@@ -1,4 +1,4 @@
-import { NotSupportedError } from "../core/error.ts";
+import { checkCarried } from "../core/carried.ts";
 import { toNumber } from "../core/rational.ts";
 import type { Packet } from "../media/packet.ts";
 import { buildAudioSpecificConfig } from "../protocol/aac.ts";
@@ -11,7 +11,7 @@ import { videoConfigTag, videoFrameTag } from "../protocol/flv-video.ts";
 import { buildNalConfig, isNalCodec, isParameterSet } from "../protocol/nal.ts";
 import { buildOpusHead } from "../protocol/opus.ts";
 import { buildVp9Config } from "../protocol/vp9.ts";
-import type { EgressStreams } from "./egress.ts";
+import { codecsOf, type EgressStreams } from "./egress.ts";
 
 /** How each codec goes over RTMP: FourCC of Enhanced RTMP, undefined where the legacy form is understood by all. */
 const VIDEO: Readonly<Record<string, string | undefined>> = {
@@ -50,14 +50,10 @@ export class RtmpPacketizer {
   #sentVideo: Buffer | undefined;
   #sentAudio = false;
 
-  /** @throws {NotSupportedError} `ERR_NOT_SUPPORTED` if RTMP cannot carry a codec. */
+  /** @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if RTMP does not carry a codec. */
   constructor(streams: EgressStreams) {
     this.#streams = streams;
-    const { video, audio } = streams;
-    if (video !== undefined && !(video.codec in VIDEO))
-      throw new NotSupportedError(`RTMP cannot carry ${video.codec}`);
-    if (audio !== undefined && !(audio.codec in AUDIO))
-      throw new NotSupportedError(`RTMP cannot carry ${audio.codec}`);
+    checkCarried("rtmp", codecsOf(streams), "/streams");
   }
 
   /** FourCCs that the peer must say it takes. */

@@ -68,8 +68,8 @@ const PROVEN_AFTER = ms(5000);
  * back, also over reconnects; every connection begins with metadata, sequence headers and a key frame. Ends as
  * `failed` only where no retry can help: a forbidden destination, a codec that the peer does not take.
  *
- * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if a URL cannot be read.
- * @throws {NotSupportedError} `ERR_NOT_SUPPORTED` if RTMP cannot carry a codec of `streams`.
+ * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if a URL cannot be read, or RTMP does not carry a codec of
+ *   `streams`.
  */
 export const openRtmpPush = (options: RtmpPushOptions): Egress => new RtmpPush(options);
 

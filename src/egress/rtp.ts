@@ -1,12 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
-import {
-  errorInfo,
-  InvalidArgumentError,
-  NotSupportedError,
-  PeerUnreachableError,
-  TesseraError,
-} from "../core/error.ts";
+import { checkCarried } from "../core/carried.ts";
+import { errorInfo, InvalidArgumentError, PeerUnreachableError, TesseraError } from "../core/error.ts";
 import { Backoff } from "../core/retry.ts";
 import { type Micros, ms, seconds } from "../core/time.ts";
 import { type Clock, LiveClock, sleep, VirtualClock, wallTimeMs } from "../media/clock.ts";
@@ -51,8 +46,7 @@ const PACKET_MS = 20;
  *
  * Cheap by design: all senders of a process share one socket, and all that send the same packet share its bytes.
  *
- * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if the port is none.
- * @throws {NotSupportedError} `ERR_NOT_SUPPORTED` if the sound is not Opus.
+ * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if the port is none, or the sound is not Opus.
  */
 export const openRtp = (options: RtpOptions): RtpEgress => new RtpSender(options);
 
@@ -81,7 +75,8 @@ class RtpSender implements RtpEgress {
     const { audioPort, payloadType = 111, streams, signal } = options;
     if (!Number.isInteger(audioPort) || audioPort < 1 || audioPort > 65_535)
       throw new InvalidArgumentError("audioPort", `is no port: ${audioPort}`);
-    if (streams.audio?.codec !== "opus") throw new NotSupportedError("RTP outputs carry Opus only");
+    if (streams.audio === undefined) throw new InvalidArgumentError("streams", "holds no sound");
+    checkCarried("rtp", { audio: streams.audio.codec }, "/streams");
     this.#options = options;
     this.#payloadType = payloadType;
     this.#clock = options.clock instanceof VirtualClock ? new LiveClock() : options.clock;

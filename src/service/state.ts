@@ -2,6 +2,7 @@ import type { LayoutRef, MixSpec, ViewSpec } from "../contract/mix-spec.ts";
 import type { OutputSpec, OutputUpdate } from "../contract/output-spec.ts";
 import type { SourceSpec, SourceUpdate } from "../contract/source-spec.ts";
 import type { Identified, MixState, ViewState } from "../contract/worker.ts";
+import { type Carrier, checkCarried } from "../core/carried.ts";
 import { InvalidArgumentError, NotFoundError } from "../core/error.ts";
 import { newId } from "../core/id.ts";
 import { rational } from "../core/rational.ts";
@@ -150,12 +151,31 @@ function checkOutput(state: MixState, output: OutputStateSpec, pointer: string):
     throw new InvalidArgumentError(`${pointer}/audioPort`, "is needed");
   if (output.view === null && output.audio.codec === "none")
     throw new InvalidArgumentError(`${pointer}/audio/codec`, "leaves neither picture nor sound");
+  checkCodecs(output, pointer);
   if (output.source !== undefined) {
     if (state.sources.some(({ id }) => id === output.source)) return;
     throw new InvalidArgumentError(`${pointer}/source`, `there is no source ${output.source}`);
   }
   if (output.view === null || state.views.some(({ id }) => id === output.view)) return;
   throw new InvalidArgumentError(`${pointer}/view`, `there is no view ${output.view}; null is sound only`);
+}
+
+/** Only what is sent counts: an output without a picture may wish for any. */
+function checkCodecs(output: OutputStateSpec, pointer: string): void {
+  const { view, video, audio } = output;
+  const carrier = carrierOf(output);
+  if (carrier === undefined) return;
+  const codecs = {
+    video: view === null ? undefined : video.codec,
+    audio: audio.codec === "none" ? undefined : audio.codec,
+  };
+  checkCarried(carrier, codecs, pointer);
+}
+
+/** Undefined for kinds that this build does not send. */
+function carrierOf(output: OutputSpec): Carrier | undefined {
+  if (output.kind === "file") return /\.mkv$/i.test(output.path) ? "mkv" : "mp4";
+  return output.kind === "rtmp" || output.kind === "rtp" ? output.kind : undefined;
 }
 
 function unique(list: readonly { readonly id: string }[], pointer: string): void {

@@ -426,7 +426,9 @@ test("bad arguments are refused before anything is opened", () => {
     ...streams,
     video: { ...(streams.video as NonNullable<typeof streams.video>), codec: "vp8" },
   };
-  expect(at({ streams: vp8 })).toThrow(expect.objectContaining({ code: "ERR_NOT_SUPPORTED" }));
+  expect(at({ streams: vp8 })).toThrow(
+    expect.objectContaining({ code: "ERR_INVALID_ARGUMENT", pointer: "/streams/video/codec" }),
+  );
   expect(readdirSync(folder)).toEqual([]);
 });
 

@@ -189,7 +189,9 @@ describe("what is refused", () => {
     const aac: EgressStreams = {
       audio: { kind: "audio", codec: "aac", sampleRate: 48_000, channels: 2, bitrateBps: 1 },
     };
-    expect(() => open({ streams: aac })).toThrow(expect.objectContaining({ code: "ERR_NOT_SUPPORTED" }));
+    expect(() => open({ streams: aac })).toThrow(
+      expect.objectContaining({ code: "ERR_INVALID_ARGUMENT", pointer: "/streams/audio/codec" }),
+    );
   });
   for (const audioPort of [0, 65_536, 1.5, Number.NaN]) {
     test(`port ${audioPort}`, () =>

@@ -39,6 +39,7 @@ const stamped = {
 
 const whole = { x: 0, y: 0, width: 1, height: 1 };
 const silent = (audio: object) => ({ mix: "m", output: { kind: "file", path: "x.mp4", view: null, audio } });
+const movieOf = (video: object) => ({ mix: "m", output: { kind: "file", path: "x.mp4", video } });
 const pictureOf = (video: object) => ({ mix: "m", output: { kind: "file", path: "x.mkv", video } });
 
 /** Method, parameters, JSON-RPC number, our code, pointer, and a word of the message. */
@@ -339,6 +340,26 @@ const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
         pictureOf({ profile: "baseline", bframes: 1 }),
         "/output/video/bframes",
         /baseline has no/,
+      ],
+      ["output.add", movieOf({ codec: "vp8" }), "/output/video/codec", /\.mp4 .*h264.*not vp8/],
+      [
+        "output.add",
+        { mix: "m", output: { kind: "rtmp", url: "rtmp://127.0.0.1/l/k", video: { codec: "vp8" } } },
+        "/output/video/codec",
+        /RTMP .*not vp8/,
+      ],
+      [
+        "output.add",
+        { mix: "m", output: { kind: "rtp", host: "127.0.0.1", audioPort: 5004, audio: { codec: "aac" } } },
+        "/output/audio/codec",
+        /opus only, not aac/,
+      ],
+      ["mix.create", { outputs: [movieOf({ codec: "vp8" }).output] }, "/outputs/0/video/codec", /not vp8/],
+      [
+        "mix.apply",
+        { mix: "m", spec: { outputs: [movieOf({ codec: "vp8" }).output] } },
+        "/spec/outputs/0/video/codec",
+        /not vp8/,
       ],
       ["output.add", pictureOf({ crf: 20 }), "/output/video/crf", /rateControl/],
       ["output.add", pictureOf({ rateControl: "crf", bitrateBps: 1e6 }), "/output/video/bitrateBps", /crf/],

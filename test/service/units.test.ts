@@ -1,9 +1,13 @@
 import { describe, expect, test } from "vitest";
+import { MixSpec } from "../../src/contract/mix-spec.ts";
+import type { MixState } from "../../src/contract/worker.ts";
 import { blame } from "../../src/service/blame.ts";
+import { Layouts } from "../../src/service/layouts.ts";
 import { MixClock } from "../../src/service/mix-clock.ts";
 import { Numbering } from "../../src/service/numbering.ts";
 import { RestartBudget } from "../../src/service/restart-budget.ts";
 import { Serial } from "../../src/service/serial.ts";
+import { stateOf } from "../../src/service/state.ts";
 
 describe("restarts", () => {
   test("five in ten minutes, then none until the first is ten minutes old", () => {
@@ -106,5 +110,29 @@ describe("serial", () => {
     gate.resolve();
     await Promise.all(all);
     await serial.run("a", async () => undefined);
+  });
+});
+
+describe("codecs that an output's container does not carry", () => {
+  const open = (output: object): MixState =>
+    stateOf(MixSpec.parse({ outputs: [output] }), "m", 0, (name, at) => new Layouts().resolve(name, at));
+  const vp8 = { codec: "vp8" };
+  test.each([
+    { name: "VP8 in MP4", output: { kind: "file", path: "A.MP4", video: vp8 } },
+    { name: "VP8 over RTMP", output: { kind: "rtmp", url: "rtmp://h/l/k", video: vp8 } },
+  ])("$name is refused at its place", ({ output }) => {
+    const refusal = { code: "ERR_INVALID_ARGUMENT", pointer: "/outputs/0/video/codec" };
+    expect(() => open(output)).toThrow(expect.objectContaining(refusal));
+  });
+  test.each([
+    { name: "VP8 in Matroska", output: { kind: "file", path: "a.MKV", video: vp8 } },
+    {
+      name: "VP8 that no view is encoded to",
+      output: { kind: "file", path: "a.mp4", view: null, video: vp8 },
+    },
+    { name: "no sound in MP4", output: { kind: "file", path: "a.mp4", audio: { codec: "none" } } },
+    { name: "RTP that shows no picture", output: { kind: "rtp", host: "h", audioPort: 5004 } },
+  ])("$name is none", ({ output }) => {
+    expect(open(output).outputs).toHaveLength(1);
   });
 });

@@ -16,12 +16,12 @@ import {
 import { LiveClock } from "../media/clock.ts";
 import { DemuxError, Demuxer } from "../native/demuxer.ts";
 import { logErrors } from "../native/libav.ts";
+import { RtspRedirect } from "../protocol/rtsp.ts";
 import { type PacketPipeStream, PacketPipeWriter } from "../transport/packet-pipe-writer.ts";
 import { checkedAddresses } from "./checked-dial.ts";
 import { CheckedProxy } from "./checked-proxy.ts";
 import { type PullPlan, pinAddress, planPull } from "./pull-plan.ts";
 import { PULL_STREAM, type PullOpened, type PullRequest } from "./pull-request.ts";
-import { RtspRedirect } from "./rtsp-guard.ts";
 import { RtspRelay } from "./rtsp-relay.ts";
 
 /** FFmpeg's codes for answers that say no: HTTP 401 and 403. */

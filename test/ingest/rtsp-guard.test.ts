@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { TesseraError } from "../../src/core/error.ts";
-import { RtspGuard, RtspRedirect } from "../../src/ingest/rtsp-guard.ts";
+import { RtspGuard } from "../../src/ingest/rtsp-guard.ts";
+import { RtspRedirect } from "../../src/protocol/rtsp.ts";
 
 /** Sends chunks through a guard; what came out of it, and why it stopped. */
 async function guarded(

@@ -4,11 +4,11 @@
  * node test/protocol/captures/record.ts
  */
 import { writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
 import { RtmpDoor } from "../../../src/door/rtmp.ts";
 import { LiveClock } from "../../../src/media/clock.ts";
 import { makeMedia } from "../../kit/media.ts";
 import { NODE, runToEnd } from "../../kit/process.ts";
+import { recordThrough } from "./recording-proxy.ts";
 
 const folder = new URL(".", import.meta.url);
 await using door = await RtmpDoor.listen({
@@ -27,23 +27,11 @@ async function readAll(packets: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of packets);
 }
 
-/** Runs an encoder against a recording proxy in front of the door. */
+/** Records what an encoder sends to the door. */
 async function record(name: string, publish: (url: string) => Promise<unknown>): Promise<void> {
-  const recorded: Buffer[] = [];
-  const proxy = createServer((client) => {
-    const upstream = connect(door.address.port, door.address.host);
-    client.on("data", (data: Buffer) => recorded.push(data));
-    client.on("error", () => {});
-    client.pipe(upstream).pipe(client);
-  });
-  const { promise, resolve } = Promise.withResolvers<void>();
-  proxy.listen(0, "127.0.0.1", resolve);
-  await promise;
-  const at = proxy.address();
-  if (at === null || typeof at === "string") throw new Error("no address");
-  await publish(`rtmp://127.0.0.1:${at.port}/live/capture?token=secret`);
-  proxy.close();
-  const bytes = Buffer.concat(recorded);
+  const bytes = await recordThrough(door.address.port, "client", (port) =>
+    publish(`rtmp://127.0.0.1:${port}/live/capture?token=secret`),
+  );
   writeFileSync(new URL(`${name}.bin`, folder), bytes);
   console.log(name, bytes.length);
 }

@@ -42,4 +42,5 @@ export const PARSERS: readonly string[] = [
   "rtmp-command",
   "rtmp-handshake",
   "rtmp-message",
+  "rtsp",
 ].map((name) => `src/protocol/${name}.ts`);

@@ -36,6 +36,7 @@ import {
   u32Body,
   userControlBody,
 } from "../../../src/protocol/rtmp-message.ts";
+import { RtspReader } from "../../../src/protocol/rtsp.ts";
 import { buildVp9Config } from "../../../src/protocol/vp9.ts";
 import { encodeFrame, FrameParser } from "../../../src/transport/packet-frame.ts";
 import { RTMP_LIMITS } from "../../../src/transport/rtmp-connection.ts";
@@ -142,6 +143,19 @@ const rareScript = [
   ),
 ];
 
+/** What a server says of logins, streams and their beginning, then its first frames. */
+const rtspSession = readFileSync(new URL("gst-rtsp-server.rtsp", folder)).subarray(0, 4096);
+/** What the recorded server never sends. */
+const rareRtsp = [
+  "RTSP/1.0 302 Moved\r\nLocation: rtsp://there/x\r\n\r\n",
+  "RTSP/1.0 304 Not Modified\r\n\r\n",
+  "OPTIONS rtsp://here RTSP/1.0\nCSeq: 9\n\n$\x01\x00\x02ab$\x01\x00\x00",
+  "RTSP/1.0 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nbody",
+  "RTSP/1.0 200 OK\r\nA: b\rLocation: x\r\n\r\n",
+  "RTSP/1.0 200 OK\r\nContent-Length: 1048577\r\n\r\n",
+  `RTSP/1.0 200 OK\r\n${"A: b\r\n".repeat(3000)}`,
+].map((text) => Buffer.from(text, "latin1"));
+
 /** Reads everything of one publisher's stream, in three pieces, as the door does. */
 function readStream(input: Buffer): void {
   const handshake = new RtmpHandshake("server");
@@ -170,6 +184,18 @@ function readMessage(message: RtmpMessage, depacketizer: FlvDepacketizer): void 
   if (command.name === "connect") parseConnect(command);
   if (command.name === "publish" && typeof command.args[0] === "string") splitStreamName(command.args[0]);
   acceptsFourcc(command, "hvc1");
+}
+
+/** Reads a server's bytes in three pieces: nothing may come out that did not go in. */
+function readRtsp(input: Buffer): void {
+  const reader = new RtspReader();
+  const third = Math.ceil(input.length / 3);
+  let passed = 0;
+  for (let at = 0; at < input.length; at += third) {
+    const out = reader.push(input.subarray(at, at + third));
+    if (!input.subarray(passed, passed + out.length).equals(out)) throw new Error("other bytes came out");
+    passed += out.length;
+  }
 }
 
 /** The client's side of the handshake, against a server's bytes. */
@@ -395,6 +421,11 @@ export const targets: readonly FuzzTarget[] = [
   },
   { name: "VP9", seeds: frames("vp9").map(short), run: (input) => void buildVp9Config(input) },
   { name: "Opus packet", seeds: frames("opus").map(short), run: opusPacket },
+  {
+    name: "an RTSP server's session",
+    seeds: [rtspSession, rtspSession.subarray(0, 1024), ...rareRtsp],
+    run: readRtsp,
+  },
   { name: "packet pipe", seeds: [pipeSeed()], run: (input) => void new FrameParser().push(input) },
 ];
 

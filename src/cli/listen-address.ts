@@ -1,5 +1,6 @@
 import { literalAddress } from "../core/destinations.ts";
 import { InvalidArgumentError } from "../core/error.ts";
+import { bareHost } from "../core/host.ts";
 
 /** Where a door listens. */
 export interface ListenAddress {
@@ -21,7 +22,7 @@ export function listenAddress(text: string, option: string): ListenAddress | und
     throw new InvalidArgumentError(option, `is not host:port or off: ${text}`);
   }
   if (host === undefined) return { host: "127.0.0.1", port };
-  return { host: host === "" ? "::" : host.replace(/^\[|\]$/g, ""), port };
+  return { host: host === "" ? "::" : bareHost(host), port };
 }
 
 /** True if only this machine can reach it. */

@@ -1,5 +1,6 @@
 import { BlockList, isIP } from "node:net";
 import { ForbiddenError, InvalidArgumentError } from "./error.ts";
+import { bareHost } from "./host.ts";
 
 /** Where this node may connect to and send, beyond the public internet. Plain data, so that workers get it too. */
 export interface DestinationRules {
@@ -112,7 +113,7 @@ export function literalAddress(host: string): string | undefined {
   if (url === null || url.hostname === "" || /[@/?#\\]/.test(host)) {
     throw new InvalidArgumentError("host", `is not a host: ${host}`);
   }
-  const bare = url.hostname.replace(/^\[|\]$/g, "");
+  const bare = bareHost(url.hostname);
   return isIP(bare) === 0 ? undefined : bare;
 }
 
@@ -152,7 +153,7 @@ function carriedV4(address: string): string | undefined {
 
 /** The eight groups of an IPv6 address, after WHATWG URL has written it in hexadecimal. */
 function groupsOf(address: string): number[] {
-  const written = URL.parse(`http://[${address}]/`)?.hostname.replace(/^\[|\]$/g, "") ?? "::";
+  const written = bareHost(URL.parse(`http://[${address}]/`)?.hostname ?? "::");
   const [left = "", right] = written.split("::");
   const parse = (text: string): number[] =>
     text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16));

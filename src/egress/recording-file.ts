@@ -1,5 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { StorageError } from "../core/error.ts";
+import { StorageError, wordsOf } from "../core/error.ts";
 import type { Patch } from "./recording-container.ts";
 
 /**
@@ -90,12 +90,9 @@ export class DeletedError extends StorageError {}
 export function storageError(path: string, error: unknown): StorageError {
   if (error instanceof StorageError) return error;
   const code = codeOf(error);
-  return new StorageError(
-    `${path}: ${WHY[code] ?? (error instanceof Error ? error.message : String(error))}`,
-    {
-      cause: error,
-    },
-  );
+  return new StorageError(`${path}: ${WHY[code] ?? wordsOf(error)}`, {
+    cause: error,
+  });
 }
 
 const WHY: Record<string, string> = {

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from "../core/error.ts";
+import { bareHost } from "../core/host.ts";
 
 /** Where an RTMP publish goes. */
 export interface RtmpTarget {
@@ -31,7 +32,7 @@ export function parseRtmpUrl(url: string, where = "url"): RtmpTarget {
   if (app === "" || name === "")
     throw new InvalidArgumentError(where, "needs an app and a key: rtmp://host/app/key");
   if (port < 1 || port > 65_535) throw new InvalidArgumentError(where, `has no valid port: ${port}`);
-  const host = bracketed.replace(/^\[|\]$/g, "");
+  const host = bareHost(bracketed);
   const authority = portText === undefined ? bracketed : `${bracketed}:${port}`;
   const tcUrl = `${scheme.toLowerCase()}://${authority}/${app}`;
   return { secure, host, port, app, key: name + query, tcUrl };

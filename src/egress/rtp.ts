@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
+import { aborted } from "../core/aborted.ts";
 import { checkCarried } from "../core/carried.ts";
 import { errorInfo, InvalidArgumentError, PeerUnreachableError, TesseraError } from "../core/error.ts";
 import { Backoff } from "../core/retry.ts";
@@ -211,11 +212,4 @@ class RtpSender implements RtpEgress {
     const port = this.#options.audioPort + 1;
     if (port < 65_536) this.#socket?.send([writeSenderReport(report, leaves)], port, this.#address);
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  if (signal.aborted) resolve();
-  else signal.addEventListener("abort", () => resolve(), { once: true });
-  return promise;
 }

@@ -3,6 +3,7 @@ import { connect, isIP, type LookupFunction, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { type DestinationPolicy, literalAddress } from "../core/destinations.ts";
 import { PeerUnreachableError, wordsOf } from "../core/error.ts";
+import { bareHost } from "../core/host.ts";
 
 /** Whom to connect to, as a URL says it. */
 export interface Destination {
@@ -60,7 +61,7 @@ export async function checkedDial(
   { host, port, secure }: Destination,
   policy: DestinationPolicy,
 ): Promise<Socket> {
-  const route = await checkedRoute(host.replace(/^\[|\]$/g, ""), policy);
+  const route = await checkedRoute(bareHost(host), policy);
   // RFC 6066 §3: addresses are no server names; Node checks the certificate against the address then.
   const name = isIP(route.host) === 0 ? { servername: route.host } : {};
   const socket = secure ? connectTls({ ...route, port, ...name }) : connect({ ...route, port });

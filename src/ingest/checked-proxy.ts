@@ -4,6 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { TLSSocket } from "node:tls";
 import type { DestinationPolicy } from "../core/destinations.ts";
 import { ForbiddenError, PeerUnreachableError, TesseraError, wordsOf } from "../core/error.ts";
+import { bareHost } from "../core/host.ts";
 import { checkedDial, checkedRoute } from "./checked-dial.ts";
 import { loopbackContext } from "./loopback-certificate.ts";
 
@@ -63,7 +64,7 @@ export class CheckedProxy implements AsyncDisposable {
     try {
       const target = URL.parse(incoming.url ?? "");
       if (target?.protocol !== "http:") throw new ForbiddenError("only http is forwarded");
-      const route = await checkedRoute(bare(target.hostname), this.#policy);
+      const route = await checkedRoute(bareHost(target.hostname), this.#policy);
       const { method, headers } = incoming;
       const port = target.port === "" ? 80 : Number(target.port);
       const path = target.pathname + target.search;
@@ -113,5 +114,3 @@ export class CheckedProxy implements AsyncDisposable {
     return error instanceof ForbiddenError ? 403 : 502;
   }
 }
-
-const bare = (hostname: string): string => hostname.replace(/^\[|\]$/g, "");

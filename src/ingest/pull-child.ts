@@ -13,6 +13,7 @@ import {
   PeerUnreachableError,
   type TesseraError,
 } from "../core/error.ts";
+import { bareHost } from "../core/host.ts";
 import { LiveClock } from "../media/clock.ts";
 import { DemuxError, Demuxer } from "../native/demuxer.ts";
 import { logErrors } from "../native/libav.ts";
@@ -96,7 +97,7 @@ async function pin(
   policy: DestinationPolicy,
 ): Promise<{ url: string; plan: PullPlan }> {
   const host = URL.parse(url.replace(/^[a-z]+:/i, "http:"))?.hostname ?? "";
-  const [address] = await checkedAddresses(host.replace(/^\[|\]$/g, ""), policy);
+  const [address] = await checkedAddresses(bareHost(host), policy);
   return pinAddress(url, address, plan);
 }
 

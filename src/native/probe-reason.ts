@@ -1,4 +1,4 @@
-import { DeviceError } from "../core/error.ts";
+import { DeviceError, wordsOf } from "../core/error.ts";
 import type { AbsentReason } from "../core/probe-report.ts";
 
 /** A stage is not available, for a reason that is known by kind. */
@@ -20,7 +20,7 @@ const MAX_LENGTH = 240;
  * @param said the first error in libav's log: it knows more than the code that came back.
  */
 export function reasonOf(error: unknown, said?: string): AbsentReason {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = wordsOf(error);
   const kind = error instanceof AbsentError ? error.kind : notBuilt.test(text) ? "not-built" : "failed";
   return { kind, message: clip(said === undefined ? text : `${text}: ${said}`) };
 }

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { InvalidArgumentError } from "../core/error.ts";
+import { InvalidArgumentError, wordsOf } from "../core/error.ts";
 import { schemaFault } from "../core/schema-fault.ts";
 
 const Word = z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/);
@@ -149,7 +149,7 @@ function readable<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = wordsOf(cause);
     throw new InvalidArgumentError(basename(path), `cannot be read: ${why}`, { cause });
   }
 }

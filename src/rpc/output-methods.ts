@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { OutputSpec, OutputUpdate } from "../contract/output-spec.ts";
 import { Id } from "../contract/source-spec.ts";
-import { ExistsError, InvalidArgumentError } from "../core/error.ts";
-import { digest } from "../service/canonical.ts";
+import { InvalidArgumentError } from "../core/error.ts";
 import type { Mix } from "../service/mix.ts";
 import { changed, type OutputStateSpec, outputIn, outputOf, updatedOutput } from "../service/state.ts";
+import { addedBefore, noteAdded } from "./added-before.ts";
 import { describeOutput } from "./describe.ts";
 import { type Method, method, ofMix } from "./method.ts";
 import { refuseOutput } from "./not-supported.ts";
@@ -22,12 +22,8 @@ export const OUTPUT_METHODS: readonly Method[] = [
       refuseOutput(spec, "/output");
       const mix = service.mix(id);
       const { outputs } = mix.state;
-      const existing = outputs.find((one) => one.id === spec.id);
-      const body = digest(spec);
-      if (existing !== undefined) {
-        if (mix.control.bodies[`output/${existing.id}`] === body) return describeOutput(mix, existing);
-        throw new ExistsError(`output ${existing.id} exists and is another one`);
-      }
+      const existing = addedBefore(mix, "output", outputs, spec);
+      if (existing !== undefined) return describeOutput(mix, existing);
       const output = outputOf(await service.admission.output(spec, "/output"));
       const next = relocating(`/outputs/${outputs.length}`, "/output", () => {
         const state = changed(mix.state, { outputs: [...outputs, output] });
@@ -35,7 +31,7 @@ export const OUTPUT_METHODS: readonly Method[] = [
         return state;
       });
       const sdp = await mix.change(next);
-      mix.note({ bodies: { ...mix.control.bodies, [`output/${output.id}`]: body } });
+      noteAdded(mix, "output", output.id, spec);
       return { ...describeOutput(mix, output), ...sdp };
     },
   }),

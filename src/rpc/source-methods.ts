@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { Id, SourceSpec, SourceUpdate } from "../contract/source-spec.ts";
-import { ExistsError } from "../core/error.ts";
-import { digest } from "../service/canonical.ts";
 import { changed, sourceIn, sourceOf, updatedSource } from "../service/state.ts";
+import { addedBefore, noteAdded } from "./added-before.ts";
 import { describeSource } from "./describe.ts";
 import { type Method, method, ofMix } from "./method.ts";
 import { refuseSource } from "./not-supported.ts";
@@ -18,21 +17,15 @@ export const SOURCE_METHODS: readonly Method[] = [
       refuseSource(spec, "/source");
       const mix = service.mix(id);
       const { sources } = mix.state;
-      const existing = sources.find((one) => one.id === spec.id);
-      const body = digest(spec);
-      if (existing !== undefined) {
-        if (mix.control.bodies[`source/${existing.id}`] !== body) {
-          throw new ExistsError(`source ${existing.id} exists and is another one`);
-        }
-        return describeSource(mix, existing, service.rtmpUrl);
-      }
+      const existing = addedBefore(mix, "source", sources, spec);
+      if (existing !== undefined) return describeSource(mix, existing, service.rtmpUrl);
       service.assets.demand(spec.avatar, "/source/avatar");
       const source = sourceOf(await service.admission.source(spec, "/source"));
       const next = relocating(`/sources/${sources.length}`, "/source", () =>
         changed(mix.state, { sources: [...sources, source] }),
       );
       await mix.change(next);
-      mix.note({ bodies: { ...mix.control.bodies, [`source/${source.id}`]: body } });
+      noteAdded(mix, "source", source.id, spec);
       return describeSource(mix, source, service.rtmpUrl);
     },
   }),

@@ -1,4 +1,5 @@
 import type { MixState, WorkerSettings } from "../contract/worker.ts";
+import { aborted } from "../core/aborted.ts";
 import { BusyError, type ErrorInfo, errorInfo, InternalError, RemoteError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import { Backoff } from "../core/retry.ts";
@@ -186,13 +187,6 @@ export class MixRunner {
     this.#first.reject(error);
     this.#up.reject(error);
   }
-}
-
-function aborted(signal: AbortSignal): Promise<undefined> {
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  if (signal.aborted) resolve(undefined);
-  else signal.addEventListener("abort", () => resolve(undefined), { once: true });
-  return promise;
 }
 
 const tooOften = (exit: WorkerExit): ErrorInfo => ({

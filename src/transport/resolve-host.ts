@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { type DestinationPolicy, literalAddress } from "../core/destinations.ts";
 import { PeerUnreachableError } from "../core/error.ts";
+import { bareHost } from "../core/host.ts";
 
 /** Finds a host's addresses; the one that is connected to is one of them. Throws what forbids it. */
 export type Resolve = (host: string, signal: AbortSignal) => Promise<readonly string[]>;
@@ -21,7 +22,7 @@ const HOSTS_FILE = "/etc/hosts";
  * @throws {PeerUnreachableError} `ERR_PEER_UNREACHABLE` if it has none; `signal.reason` if aborted.
  */
 export const resolveHost: Resolve = async (host, signal) => {
-  const bare = host.replace(/^\[|\]$/g, "");
+  const bare = bareHost(host);
   if (isIP(bare) !== 0) return [bare];
   const listed = addressesIn(await readFile(HOSTS_FILE, "utf8").catch(() => ""), bare);
   if (listed.length > 0) return listed;

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { ForbiddenError } from "../core/error.ts";
+import { bareHost } from "../core/host.ts";
 
 /** Which names this server answers to, and which pages may call it. */
 export interface GuardOptions {
@@ -36,7 +37,7 @@ export class Guard {
   check({ host, origin }: GuardedHeaders): void {
     const url = host === undefined || /[@/?#\\\s]/.test(host) ? null : URL.parse(`http://${host}`);
     if (url === null) throw new ForbiddenError("the request has no valid Host");
-    const name = url.hostname.replace(/^\[|\]$/g, "").replace(/\.$/, "");
+    const name = bareHost(url.hostname).replace(/\.$/, "");
     // An address cannot be rebound: whoever wrote it into a URL meant this machine.
     if (isIP(name) === 0 && !this.#names.has(name)) {
       throw new ForbiddenError(`this server is not ${name}; if it is, say so with --public-url`);

@@ -82,7 +82,7 @@ requirePeer("ffmpeg", "nginx-rtmp")("stamps of RTMP that begin again at zero", (
     const file = await counterVideo({ ...MEDIA, container: "flv", codec: ["-g", "15"] });
     await using nginx = await Nginx.open();
     const done = new AbortController();
-    const byMs = 2 ** 32 - 4000;
+    const byMs = 2 ** 32 - 3000;
     const publishing = publish(`${nginx.url}/key`, readFileSync(file), byMs, done.signal);
     await until("the stream is there", () => nginx.stream("key"));
     const packets = await readAll(`${nginx.url}/key`, { count: 120 });

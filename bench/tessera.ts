@@ -43,7 +43,7 @@ export interface Stretch {
 
 /** A `tessera serve` of its own on loopback, with its data in a temporary folder that goes with it. */
 export class Server implements AsyncDisposable {
-  /** Recordings with a relative path lie somewhere below. */
+  /** Recordings lie in `recordings` below. */
   readonly dataDir: string;
   readonly pid: number;
   readonly #url: string;

@@ -131,13 +131,12 @@ async function measureLive(
   await server.call("mix.close", { mix });
   const paths = new Map(after.outputs.map(({ id, path }) => [id, path ?? `${id}.mp4`]));
   const recordings = new Map<string, Recording>();
-  for (const [id, path] of paths) recordings.set(id, await recordingOf(join(server.dataDir, path), path));
+  for (const [id, path] of paths)
+    recordings.set(id, await recordingOf(join(server.dataDir, "recordings", path)));
   return { ...stretch, late: sum("late"), ticks: sum("ticks"), recordings };
 }
 
-/** The status may name a recording by its whole path or as it was asked for. */
-async function recordingOf(inData: string, path: string): Promise<Recording> {
-  const file = path.startsWith("/") ? path : inData;
+async function recordingOf(file: string): Promise<Recording> {
   const packets = await probePackets(file);
   const { samples } = await decodePcm(file);
   return {

@@ -32,6 +32,12 @@ export interface ScaleJob {
 }
 
 /**
+ * Where pictures are scaled: on the calling thread; there if swscale alone does it, which is well under a millisecond,
+ * and on the pool if a filter graph has to; or on the pool in any case.
+ */
+export type ScaleThread = "caller" | "quick" | "pool";
+
+/**
  * Turns decoded frames into pictures of one size. Frames that are already 8-bit 4:2:0, BT.709 limited and upright
  * take swscale alone; everything else goes through a filter graph that also converts colour and turns. Matrices that
  * swscale does not read are taken for the likeliest one that it does: wrong colours tell more than no picture.
@@ -54,12 +60,12 @@ export class Scaler implements Disposable {
    * Scales `frame` into `target`, which has the job's size and which nobody reads meanwhile. Keep `frame` alive
    * until it settles.
    *
-   * @param sync on the calling thread, for the virtual clock; otherwise on the pool.
    * @throws {DeviceError} `ERR_DEVICE` if swscale or libavfilter refuses this format.
    */
-  async scale(frame: Frame, target: Picture, sync: boolean): Promise<void> {
+  async scale(frame: Frame, target: Picture, thread: ScaleThread): Promise<void> {
     this.#configure(frame);
-    if (this.#direct === undefined) return this.#throughGraph(frame, target, sync);
+    if (this.#direct === undefined) return this.#throughGraph(frame, target, thread === "caller");
+    const sync = thread !== "pool";
     if (this.#graph === undefined) return this.#run(this.#direct, frame, target, sync);
     using cropped = this.#graph.run(frame); // Moves pointers: not worth a trip to the pool.
     await this.#run(this.#direct, cropped, target, sync);

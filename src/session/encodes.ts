@@ -279,7 +279,7 @@ export class VideoEncode {
     this.#scaler ??= new Scaler({ crop, orientation: { rotate: 0, mirror: false }, widthPx, heightPx });
     const picture = Picture.alloc(widthPx, heightPx);
     try {
-      await this.#scaler.scale(view.raw, picture, this.#context.sync);
+      await this.#scaler.scale(view.raw, picture, this.#context.sync ? "caller" : "pool");
       return picture;
     } catch (error) {
       picture[Symbol.dispose]();

@@ -46,7 +46,7 @@ async function drawn(frame: NativeFrame): Promise<number[]> {
   const crop = { x: 0, y: 0, width: 64, height: 64 };
   using scaler = new Scaler({ crop, orientation: { rotate: 0, mirror: false }, widthPx: 32, heightPx: 32 });
   using picture = Picture.alloc(32, 32);
-  await scaler.scale(frame.raw, picture, true);
+  await scaler.scale(frame.raw, picture, "caller");
   return [0, 1, 2].map((plane) => at(picture, plane, 8, 8));
 }
 

@@ -32,9 +32,9 @@ describe("a scaler", () => {
     using frame = frameOf(64, 64, gray);
     frame.raw.format = AV_PIX_FMT_VAAPI; // As if its pixels were on a device.
     using target = Picture.solid(32, 32, { y: 99, u: 128, v: 128 });
-    for (let i = 0; i < 3; i++) await expect(scaler.scale(frame.raw, target, true)).rejects.toThrow();
+    for (let i = 0; i < 3; i++) await expect(scaler.scale(frame.raw, target, "caller")).rejects.toThrow();
     using good = frameOf(64, 64, gray);
-    await scaler.scale(good.raw, target, true);
+    await scaler.scale(good.raw, target, "caller");
     expect(at(target, 0, 16, 16)).toBe(150);
   });
 
@@ -44,7 +44,7 @@ describe("a scaler", () => {
       using frame = frameOf(64, 64, (_x, _y, plane) => [150, 90, 180][plane] ?? 0);
       frame.raw.colorSpace = colorSpace;
       using target = Picture.solid(32, 32, { y: 99, u: 128, v: 128 });
-      await scaler.scale(frame.raw, target, false);
+      await scaler.scale(frame.raw, target, "pool");
       for (const [plane, want] of [150, 90, 180].entries())
         expect(Math.abs(at(target, plane, 8, 8) - want)).toBeLessThanOrEqual(1);
     });
@@ -62,9 +62,9 @@ describe("a scaler", () => {
       using scaler = new Scaler(wanted);
       using here = Picture.solid(wanted.widthPx, wanted.heightPx, { y: 1, u: 1, v: 1 });
       using onPool = Picture.solid(wanted.widthPx, wanted.heightPx, { y: 2, u: 2, v: 2 });
-      await scaler.scale(frame, here, true);
+      await scaler.scale(frame, here, "caller");
       const [all, own] = [process.cpuUsage(), process.threadCpuUsage()];
-      for (let i = 0; i < 30; i++) await scaler.scale(frame, onPool, false);
+      for (let i = 0; i < 30; i++) await scaler.scale(frame, onPool, "pool");
       const [allUs, ownUs] = [process.cpuUsage(all).user, process.threadCpuUsage(own).user];
       expect(Buffer.compare(luma(onPool), luma(here))).toBe(0);
       expect(ownUs).toBeLessThan(allUs / 2);
@@ -86,7 +86,7 @@ describe("a scaler", () => {
         frame.raw.colorSpace = colorSpace;
         frame.raw.colorRange = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
         using target = Picture.solid(32, 32, { y: 99, u: 128, v: 128 });
-        await scaler.scale(frame.raw, target, false);
+        await scaler.scale(frame.raw, target, "pool");
         for (const [plane, want] of quantized(red, 0.2126, 0.0722, false).entries())
           expect(Math.abs(at(target, plane, 8, 8) - want), `plane ${plane}`).toBeLessThan(1.3);
       });
@@ -100,7 +100,7 @@ describe("a scaler", () => {
       [64, 200],
     ] as const) {
       using frame = frameOf(side, side, (_x, _y, plane) => (plane === 0 ? value : 128));
-      await scaler.scale(frame.raw, target, side === 128);
+      await scaler.scale(frame.raw, target, side === 128 ? "caller" : "pool");
       expect([...new Set(luma(target))]).toEqual([value]);
     }
   });

@@ -1,4 +1,5 @@
 import { Picture, Stamp } from "../../native/picture.ts";
+import type { ScaleThread } from "../../native/scaler.ts";
 import type { Fitted, Rect } from "./fit.ts";
 import type { QueuedFrame } from "./queue.ts";
 import type { Tile, TileCache } from "./tile.ts";
@@ -21,6 +22,8 @@ export interface CompositorCounts {
   failed: number;
 }
 
+/** Ten pictures of 1280x720: 3 to 7 ms of scaling. */
+const MAX_PIXELS_HERE = 10 * 1280 * 720;
 /** Encoders that hold more than this each pay for a new canvas. */
 const MAX_CANVASES = 6;
 
@@ -74,8 +77,9 @@ export class Compositor implements Disposable {
   /** Draws `layers` from bottom to top. The result is the caller's: it does not change with later pictures. */
   async compose(layers: readonly Layer[]): Promise<Picture> {
     const held = new Map<string, Tile>();
+    const thread = this.#sync ? "caller" : threadFor(layers);
     const jobs = layers.map((layer) =>
-      layer.kind === "source" ? this.#update(layer, held) : this.#card(layer),
+      layer.kind === "source" ? this.#update(layer, held, thread) : this.#card(layer),
     );
     const drawn = await Promise.all(jobs);
     this.#keep(held, layers);
@@ -106,7 +110,11 @@ export class Compositor implements Disposable {
     }
   }
 
-  async #update(layer: Layer & { kind: "source" }, held: Map<string, Tile>): Promise<Drawn> {
+  async #update(
+    layer: Layer & { kind: "source" },
+    held: Map<string, Tile>,
+    thread: ScaleThread,
+  ): Promise<Drawn> {
     const { crop, orientation, rect } = layer.fitted;
     const origin = this.#tiles.origin(layer.source);
     const key = `${origin.number}|${JSON.stringify(crop)}|${rect.width}x${rect.height}|${orientation.rotate}${orientation.mirror}`;
@@ -116,7 +124,7 @@ export class Compositor implements Disposable {
       this.#tiles.hold(key, { crop, orientation, widthPx: rect.width, heightPx: rect.height });
     held.set(key, tile);
     try {
-      const fresh = await tile.update(layer.queued, this.#sync);
+      const fresh = await tile.update(layer.queued, thread);
       if (fresh) this.counts.tilesDrawn += 1;
       else this.counts.tilesReused += 1;
       for (const shortfall of layer.queued.frame.shortfalls) origin.warn(shortfall, layer.queued);
@@ -180,6 +188,17 @@ export class Compositor implements Disposable {
 const NOTHING_BUT_BACKGROUND: readonly Drawn[] = [
   { key: "", rect: { x: 0, y: 0, width: 0, height: 0 }, version: 0, paint: () => {} },
 ];
+
+/**
+ * What can be scaled in the time of a trip to the pool, where it would wait behind decoders and encoders, is scaled
+ * here; more than that would hold up the sound, and is worth several cores.
+ */
+function threadFor(layers: readonly Layer[]): ScaleThread {
+  let pixels = 0;
+  for (const layer of layers)
+    if (layer.kind === "source") pixels += layer.queued.frame.widthPx * layer.queued.frame.heightPx;
+  return pixels <= MAX_PIXELS_HERE ? "quick" : "pool";
+}
 
 const sizeOf = ({ widthPx, heightPx }: Picture): string => `${widthPx}x${heightPx}`;
 

@@ -1,6 +1,6 @@
 import type { NativeFrame, Shortfall } from "../../native/frame.ts";
 import { BLACK, Picture, Stamp } from "../../native/picture.ts";
-import { type ScaleJob, Scaler } from "../../native/scaler.ts";
+import { type ScaleJob, Scaler, type ScaleThread } from "../../native/scaler.ts";
 import type { QueuedFrame } from "./queue.ts";
 
 /**
@@ -51,13 +51,13 @@ export class Tile implements Disposable {
    *
    * @throws {DeviceError} `ERR_DEVICE` if its format cannot be scaled; the old picture stays.
    */
-  update(queued: QueuedFrame, sync: boolean): Promise<boolean> {
+  update(queued: QueuedFrame, thread: ScaleThread): Promise<boolean> {
     if (queued.serial === this.#serial) return Promise.resolve(false);
     if (queued.serial === this.#drawingSerial) return this.#drawing;
     this.#drawingSerial = queued.serial;
     const frame = queued.frame.clone();
     const after = this.#drawing.catch(() => false);
-    this.#drawing = after.then(() => this.#draw(frame, queued.serial, sync));
+    this.#drawing = after.then(() => this.#draw(frame, queued.serial, thread));
     return this.#drawing;
   }
 
@@ -76,9 +76,9 @@ export class Tile implements Disposable {
     this.#drawing.then(free, free);
   }
 
-  async #draw(frame: NativeFrame, serial: number, sync: boolean): Promise<boolean> {
+  async #draw(frame: NativeFrame, serial: number, thread: ScaleThread): Promise<boolean> {
     using source = frame;
-    await this.#scaler.scale(source.raw, this.#back, sync);
+    await this.#scaler.scale(source.raw, this.#back, thread);
     [this.#front, this.#back] = [this.#back, this.#front];
     this.#serial = serial;
     return true;

@@ -57,11 +57,12 @@ interface PendingCall {
 /**
  * A worker's JavaScript heap is 20 MB beside hundreds of pictures in native memory, which come and go by the second and
  * are freed by us. V8 by default collects whenever 64 MB more of those are there: ten times a second, for a tenth of the
- * CPU. Counted together with the heap, they make it collect when all has doubled.
+ * CPU. Counted together with the heap, they make it collect when they have doubled, or the heap has grown fourfold.
  */
 const HEAP_FLAGS = [
   "--external-memory-accounted-in-global-limit",
   "--external-memory-max-growing-factor=2",
+  "--heap-growing-percent=300",
   "--max-semi-space-size=16",
 ];
 

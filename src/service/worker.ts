@@ -57,14 +57,9 @@ interface PendingCall {
 /**
  * A worker's JavaScript heap is 20 MB beside hundreds of pictures in native memory, which come and go by the second and
  * are freed by us. V8 by default collects whenever 64 MB more of those are there: ten times a second, for a tenth of the
- * CPU. Counted together with the heap, they make it collect when they have doubled, or the heap has grown fourfold.
+ * CPU. Counted with the heap, they make it collect when they have doubled.
  */
-const HEAP_FLAGS = [
-  "--external-memory-accounted-in-global-limit",
-  "--external-memory-max-growing-factor=2",
-  "--heap-growing-percent=300",
-  "--max-semi-space-size=16",
-];
+const HEAP_FLAGS = ["--external-memory-accounted-in-global-limit", "--external-memory-max-growing-factor=2"];
 
 /**
  * One child process that hosts mixes. Control's side of `contract/worker.ts`.

@@ -125,9 +125,11 @@ export class Source {
     return this.#isDone && (this.#state === "ended" || this.#state === "offline");
   }
 
-  /** True if a view may show its picture: its transport is alive and nobody muted it. */
-  get hasPicture(): boolean {
-    return this.#state === "online" && !this.#spec.video.muted;
+  /** True if a view may show its picture at that mix time: its transport is alive and nobody muted it. */
+  hasPictureAt(mixUs: number): boolean {
+    return (
+      this.#state === "online" && !this.#spec.video.muted && mixUs < (this.#endUs ?? Number.POSITIVE_INFINITY)
+    );
   }
 
   /** Has, had or announced video. */

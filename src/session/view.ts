@@ -267,8 +267,9 @@ export class View {
       const { shiftUs, nudgeUs } = source.timeline;
       const beforeUs = at + periodUs / 2 - GRID_MARGIN_US + nudgeUs - shiftUs - trimUs;
       const tick = { view: this.id, atUs: at, beforeUs };
-      const queued = source.picture.select(tick, source.hasPicture);
-      if (queued === undefined || !source.hasPicture) {
+      const hasPicture = source.hasPictureAt(at);
+      const queued = source.picture.select(tick, hasPicture);
+      if (queued === undefined || !hasPicture) {
         if (placement.fallback !== "hide")
           layers.push(this.#context.stills.layer(sourceStill(source, placement)));
         continue;
@@ -285,7 +286,8 @@ export class View {
     const stills = [this.#backgroundImage(), this.#slate()].filter((still) => still !== undefined);
     for (const placement of this.placements) {
       const source = placement.source === null ? undefined : this.#context.sources.get(placement.source);
-      const isNeeded = source !== undefined && (!source.hasPicture || source.picture.queue.length === 0);
+      const isNeeded =
+        source !== undefined && (!source.hasPictureAt(this.nextUs) || source.picture.queue.length === 0);
       if (isNeeded) stills.push(sourceStill(source, placement));
     }
     return stills;

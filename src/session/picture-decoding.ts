@@ -1,4 +1,4 @@
-import { us } from "../core/time.ts";
+import { type Micros, us } from "../core/time.ts";
 import { VideoDecoder } from "../decode/video.ts";
 import type { VideoFrame } from "../media/frame.ts";
 import type { Packet } from "../media/packet.ts";
@@ -46,7 +46,6 @@ export class PictureDecoding {
   #shown = false;
   /** The input has ended: what the decoder holds back is wanted at once. */
   #isOver = false;
-  #isShowing = false;
   /** Packets taken that are not in the decoder yet. */
   #waiting = 0;
   #taken = 0;
@@ -123,18 +122,18 @@ export class PictureDecoding {
    */
   show(shown: boolean): Promise<void> {
     if (shown === this.#shown) return this.#turn;
-    this.#isShowing ||= shown;
     return this.#serialized(() => this.#show(shown)).catch(() => {
       this.#errors += 1;
     });
   }
 
   /**
-   * Takes a packet in source time; settles when its pictures are in the queue.
+   * Takes a packet in source time; settles when its pictures are in the queue, with the source time of the last of
+   * them, or undefined if it gave none.
    *
    * @throws {MediaInvalidError} `ERR_MEDIA_INVALID` if nothing here decodes the stream.
    */
-  take(packet: Packet): Promise<void> {
+  take(packet: Packet): Promise<Micros | undefined> {
     this.#waiting += 1;
     this.#taken += 1;
     const number = this.#taken;
@@ -143,11 +142,6 @@ export class PictureDecoding {
       this.#waiting -= 1;
       return this.#take(packet, number);
     });
-  }
-
-  /** Packets wait for what came before them; it was shown just now, or decoding is slow. */
-  get isBehind(): boolean {
-    return this.#waiting > 0 || this.#isShowing;
   }
 
   /** Whoever gives more packets should wait for the last first. */
@@ -215,7 +209,7 @@ export class PictureDecoding {
     });
   }
 
-  async #take(packet: Packet, number: number): Promise<void> {
+  async #take(packet: Packet, number: number): Promise<Micros | undefined> {
     if (packet.info?.kind === "video") {
       this.#info = packet.info;
       this.#infoIsNew = true;
@@ -225,22 +219,19 @@ export class PictureDecoding {
     if (!this.#shown) {
       this.#keeper.keep(packet);
       this.#delivered(packet.dtsUs);
-      return;
+      return undefined;
     }
     if (packet.ptsUs < this.#tooLateUs()) this.#skipTo = this.#newestKey;
-    if (number < this.#skipTo) this.#skipped += 1;
-    else await this.#decode(packet);
+    if (number >= this.#skipTo) return this.#decode(packet);
+    this.#skipped += 1;
+    return undefined;
   }
 
   async #show(shown: boolean): Promise<void> {
     const isNews = shown !== this.#shown;
     this.#shown = shown;
-    try {
-      if (isNews && shown) await this.#catchUp();
-      else if (isNews) this.#letDecoderGo();
-    } finally {
-      this.#isShowing = false;
-    }
+    if (isNews && shown) await this.#catchUp();
+    else if (isNews) this.#letDecoderGo();
   }
 
   async #catchUp(): Promise<void> {
@@ -255,9 +246,12 @@ export class PictureDecoding {
     this.#decoder = undefined;
   }
 
-  #serialized(work: () => Promise<void>): Promise<void> {
+  #serialized<Result>(work: () => Promise<Result>): Promise<Result> {
     const result = this.#turn.then(work);
-    this.#turn = result.catch(() => undefined);
+    this.#turn = result.then(
+      () => undefined,
+      () => undefined,
+    );
     return result;
   }
 
@@ -265,8 +259,8 @@ export class PictureDecoding {
     for (const frame of this.#decoder?.flush() ?? []) this.#push(frame);
   }
 
-  async #decode(packet: Packet): Promise<void> {
-    if (this.#info === undefined || this.#isClosed) return;
+  async #decode(packet: Packet): Promise<Micros | undefined> {
+    if (this.#info === undefined || this.#isClosed) return undefined;
     if (this.#decoder === undefined) {
       this.#decoder = VideoDecoder.open(this.#info, { threads: 1 });
       this.#infoIsNew = false;
@@ -274,11 +268,16 @@ export class PictureDecoding {
     const withInfo = this.#infoIsNew && packet.info === undefined ? { ...packet, info: this.#info } : packet;
     this.#infoIsNew = false;
     this.#slot.enter();
+    let lastUs: Micros | undefined;
     try {
-      for (const frame of await this.#decoder.decodeAsync(withInfo)) this.#push(frame);
+      for (const frame of await this.#decoder.decodeAsync(withInfo)) {
+        lastUs = frame.ptsUs;
+        this.#push(frame);
+      }
     } finally {
       this.#slot.leave();
     }
+    return lastUs;
   }
 
   /** Takes a picture that was never coded; the queue owns it. */

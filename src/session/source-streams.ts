@@ -69,6 +69,8 @@ export class SourceStreams {
   /** Latest stamps read, in source time: of either stream, and of the picture. */
   #readUs = Number.NEGATIVE_INFINITY;
   #videoReadUs = Number.NEGATIVE_INFINITY;
+  /** Packets of the picture so far. */
+  #videoTaken = 0;
   /** The timeline's, that sound has followed. */
   #leaps = 0;
   /** Something of this transport was taken. */
@@ -163,25 +165,23 @@ export class SourceStreams {
   async #takeVideo(packet: Packet): Promise<void> {
     this.#videoReadUs = Math.max(this.#videoReadUs, packet.dtsUs);
     const { pace, context } = this.#options;
-    // A live picture that waits for others to be decoded tells by its arrival when it came.
-    const isMeasuredNow = this.picture.isBehind && pace === "live";
-    if (isMeasuredNow) this.#timeline.observe(packet.ptsUs, context.clock.now());
-    const taken = this.#show(packet, isMeasuredNow);
+    if (pace === "live") this.#timeline.observe(packet.ptsUs, context.clock.now());
+    const taken = this.#show(packet);
     if (context.virtual || this.picture.isFull) return taken;
     taken.catch((error: unknown) => {
       this.#failure ??= { error };
     });
   }
 
-  async #show(packet: Packet, isMeasured: boolean): Promise<void> {
+  async #show(packet: Packet): Promise<void> {
     const { clock, pulse } = this.#options.context;
-    const before = this.picture.queue.count;
-    await this.picture.take(packet);
+    this.#videoTaken += 1;
+    const number = this.#videoTaken;
+    const lastUs = await this.picture.take(packet);
     pulse.beat();
-    if (isMeasured) return;
-    const newest = this.picture.queue.newest;
-    if (newest !== undefined && this.picture.queue.count > before)
-      this.#timeline.observe(newest.sourceUs, clock.now());
+    // In a live burst, only the last tells how long decoding takes; what comes before it is old, not late.
+    if (this.#options.pace === "live" && number !== this.#videoTaken) return;
+    if (lastUs !== undefined) this.#timeline.observe(lastUs, clock.now());
     else if (!this.picture.isShown) this.#timeline.observe(packet.ptsUs, clock.now());
   }
 

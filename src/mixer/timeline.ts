@@ -112,7 +112,7 @@ export class SourceTimeline {
     return this.#windows.length === 0 ? 0 : (this.#latest() - this.#base()) / 1000;
   }
 
-  /** How long an item that came as early as any waits for its turn. */
+  /** The playout delay: from the arrival of an item that came as early as any in ten seconds to its turn. */
   get delayMs(): number {
     return this.#windows.length === 0 ? 0 : Math.max(0, (this.#shift - this.#base()) / 1000);
   }

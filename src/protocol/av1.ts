@@ -87,51 +87,54 @@ interface SequenceHeader {
 function parseSequenceHeader(payload: Uint8Array): SequenceHeader {
   const bits = new BitReader(payload, "AV1 sequence header");
   const profile = bits.u(3);
-  bits.skip(1);
+  bits.skip(1); // still_picture
   const reduced = bits.flag();
   const { level, tier } = reduced ? { level: bits.u(5), tier: false } : readOperatingPoints(bits);
   const [widthBits, heightBits] = [bits.u(4) + 1, bits.u(4) + 1];
-  bits.skip(widthBits + heightBits);
-  if (!reduced && bits.flag()) bits.skip(7); // Frame id lengths.
-  bits.skip(3); // 128x128 superblocks, filter intra, intra edge filter.
+  bits.skip(widthBits + heightBits); // max_frame_width_minus_1, max_frame_height_minus_1
+  if (!reduced && bits.flag()) bits.skip(7); // delta_frame_id_length_minus_2, additional_frame_id_length_minus_1
+  bits.skip(3); // use_128x128_superblock, enable_filter_intra, enable_intra_edge_filter
   if (!reduced) skipTools(bits);
-  bits.skip(3); // Superres, cdef, restoration.
+  bits.skip(3); // enable_superres, enable_cdef, enable_restoration
   return { profile, level, tier, ...readColor(bits, profile) };
 }
 
+/** AV1 §5.5.1, from timing_info_present_flag to the last operating point: the level and the tier of the first. */
 function readOperatingPoints(bits: BitReader): { readonly level: number; readonly tier: boolean } {
   let delayBits = 0;
   let modelPresent = false;
   if (bits.flag()) {
-    bits.skip(64); // Ticks.
-    if (bits.flag()) bits.ue();
+    bits.skip(64); // num_units_in_display_tick, time_scale
+    if (bits.flag()) bits.ue(); // num_ticks_per_picture_minus_1
     modelPresent = bits.flag();
     if (modelPresent) {
       delayBits = bits.u(5) + 1;
+      // num_units_in_decoding_tick, buffer_removal_time_length_minus_1, frame_presentation_time_length_minus_1
       bits.skip(32 + 5 + 5);
     }
   }
   const displayDelay = bits.flag();
   const first = { level: 0, tier: false };
   for (let index = 0, count = bits.u(5) + 1; index < count; index++) {
-    bits.skip(12);
+    bits.skip(12); // operating_point_idc
     const level = bits.u(5);
     const tier = level > 7 && bits.flag();
     if (index === 0) Object.assign(first, { level, tier });
+    // decoder_buffer_delay, encoder_buffer_delay, low_delay_mode_flag
     if (modelPresent && bits.flag()) bits.skip(2 * delayBits + 1);
-    if (displayDelay && bits.flag()) bits.skip(4);
+    if (displayDelay && bits.flag()) bits.skip(4); // initial_display_delay_minus_1
   }
   return first;
 }
 
-/** From enable_interintra_compound to order_hint_bits. */
+/** AV1 §5.5.1, from enable_interintra_compound to order_hint_bits_minus_1: nothing of it is in the `av1C` box. */
 function skipTools(bits: BitReader): void {
-  bits.skip(4);
+  bits.skip(4); // enable_interintra_compound, enable_masked_compound, enable_warped_motion, enable_dual_filter
   const orderHint = bits.flag();
-  if (orderHint) bits.skip(2);
+  if (orderHint) bits.skip(2); // enable_jnt_comp, enable_ref_frame_mvs
   const screenContent = bits.flag() ? 2 : bits.u(1);
-  if (screenContent > 0 && !bits.flag()) bits.skip(1);
-  if (orderHint) bits.skip(3);
+  if (screenContent > 0 && !bits.flag()) bits.skip(1); // seq_force_integer_mv
+  if (orderHint) bits.skip(3); // order_hint_bits_minus_1
 }
 
 /** AV1 §5.5.2 */
@@ -145,7 +148,7 @@ function readColor(bits: BitReader, profile: number): Omit<SequenceHeader, "prof
   if (mono) return { ...base, subX: true, subY: true, position: 0 };
   if (primaries === 1 && transfer === 13 && matrix === 0)
     return { ...base, subX: false, subY: false, position: 0 };
-  bits.skip(1); // Range.
+  bits.skip(1); // color_range
   const subX = profile === 0 || (profile === 2 && (twelveBits ? bits.flag() : true));
   const subY = profile === 0 || (profile === 2 && twelveBits && subX && bits.flag());
   return { ...base, subX, subY, position: subX && subY ? bits.u(2) : 0 };

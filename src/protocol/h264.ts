@@ -81,7 +81,7 @@ const HIGH_PROFILES = new Set([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 13
 export function parseH264Sps(unit: Uint8Array): H264Sps {
   const bits = new BitReader(unescapeNal(unit.subarray(1)), "H.264 SPS");
   const profile = bits.u(8);
-  bits.skip(8);
+  bits.skip(8); // constraint_set0_flag to constraint_set5_flag, reserved_zero_2bits
   const level = bits.u(8);
   bits.ue(); // seq_parameter_set_id
   const { chromaFormat, lumaBits, chromaBits, separatePlanes } = HIGH_PROFILES.has(profile)
@@ -90,12 +90,12 @@ export function parseH264Sps(unit: Uint8Array): H264Sps {
   bits.ue(); // log2_max_frame_num_minus4
   skipPicOrderCount(bits);
   bits.ue(); // max_num_ref_frames
-  bits.skip(1);
+  bits.skip(1); // gaps_in_frame_num_value_allowed_flag
   const widthMbs = bits.ue() + 1;
   const mapUnits = bits.ue() + 1;
   const framesOnly = bits.flag();
-  if (!framesOnly) bits.skip(1);
-  bits.skip(1);
+  if (!framesOnly) bits.skip(1); // mb_adaptive_frame_field_flag
+  bits.skip(1); // direct_8x8_inference_flag
   const crop = bits.flag()
     ? { left: bits.ue(), right: bits.ue(), top: bits.ue(), bottom: bits.ue() }
     : NO_CROP;
@@ -123,7 +123,7 @@ function readHighFields(bits: BitReader): {
   const chromaBits = bits.ue() + 8;
   if (chromaFormat > 3 || lumaBits > 14 || chromaBits > 14)
     throw new ProtocolError("H.264 SPS: out of range");
-  bits.skip(1);
+  bits.skip(1); // qpprime_y_zero_transform_bypass_flag
   if (bits.flag())
     for (let list = 0; list < (chromaFormat === 3 ? 12 : 8); list++) skipScalingList(bits, list);
   return { chromaFormat, lumaBits, chromaBits, separatePlanes };
@@ -141,11 +141,11 @@ function skipScalingList(bits: BitReader, list: number): void {
 
 function skipPicOrderCount(bits: BitReader): void {
   const type = bits.ue();
-  if (type === 0) bits.ue();
+  if (type === 0) bits.ue(); // log2_max_pic_order_cnt_lsb_minus4
   if (type !== 1) return;
-  bits.skip(1);
-  bits.se();
-  bits.se();
+  bits.skip(1); // delta_pic_order_always_zero_flag
+  bits.se(); // offset_for_non_ref_pic
+  bits.se(); // offset_for_top_to_bottom_field
   const cycle = bits.ue();
   if (cycle > 255) throw new ProtocolError("H.264 SPS: out of range");
   for (let index = 0; index < cycle; index++) bits.se();

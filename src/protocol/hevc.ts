@@ -96,10 +96,10 @@ export interface HevcSps {
 export function parseHevcSps(unit: Uint8Array): HevcSps {
   const bytes = unescapeNal(unit.subarray(2));
   const bits = new BitReader(bytes, "HEVC SPS");
-  bits.skip(4);
+  bits.skip(4); // sps_video_parameter_set_id
   const subLayersMinus1 = bits.u(3);
   const nested = bits.flag();
-  bits.skip(96);
+  bits.skip(96); // profile_tier_level up to general_level_idc, taken whole below
   const generalProfile = bytes.subarray(1, 13);
   skipSubLayers(bits, subLayersMinus1);
   bits.ue(); // sps_seq_parameter_set_id

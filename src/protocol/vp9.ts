@@ -57,7 +57,7 @@ function readKeyFrame(frame: Uint8Array): KeyFrame | undefined {
   const bits = new BitReader(frame.subarray(0, 16), "VP9 frame header");
   if (bits.u(2) !== MARKER) return undefined;
   const profile = bits.u(1) + 2 * bits.u(1);
-  if (profile === 3) bits.skip(1);
+  if (profile === 3) bits.skip(1); // reserved_zero
   const [showsExisting, isInter] = [bits.flag(), bits.flag()];
   bits.skip(2); // show_frame, error_resilient_mode
   if (showsExisting || isInter || bits.u(24) !== SYNC_CODE) return undefined;
@@ -72,10 +72,10 @@ function readKeyFrame(frame: Uint8Array): KeyFrame | undefined {
 function readSubsampling(bits: BitReader, profile: number, isSrgb: boolean): number {
   if (profile % 2 === 0) return isSrgb ? 3 : 1;
   if (isSrgb) {
-    bits.skip(1);
+    bits.skip(1); // reserved_zero
     return 3;
   }
   const [x, y] = [bits.flag(), bits.flag()];
-  bits.skip(1);
+  bits.skip(1); // reserved_zero
   return x ? (y ? 1 : 2) : 3;
 }

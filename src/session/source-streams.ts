@@ -165,7 +165,8 @@ export class SourceStreams {
   async #takeVideo(packet: Packet): Promise<void> {
     this.#videoReadUs = Math.max(this.#videoReadUs, packet.dtsUs);
     const { pace, context } = this.#options;
-    if (pace === "live") this.#timeline.observe(packet.ptsUs, context.clock.now());
+    // Measured when it is decoded: stamps of what is still out of order say nothing of jitter. The first cannot wait.
+    if (pace === "live" && !this.#timeline.isTied) this.#timeline.observe(packet.ptsUs, context.clock.now());
     const taken = this.#show(packet);
     if (context.virtual || this.picture.isFull) return taken;
     taken.catch((error: unknown) => {

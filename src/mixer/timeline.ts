@@ -32,6 +32,11 @@ const SETTLE_US = 300_000;
 const LONGEST_SETTLE_US = 3_000_000;
 /** What comes this much earlier than all before belongs to a burst. */
 const BURST_US = 10_000;
+/**
+ * A burst no longer than this may be how every packet comes (MPEG-TS carries some 170 ms of AAC in one), so it counts
+ * as jitter: it raises the delay once, in place of a gap when the second comes.
+ */
+const SHORT_BURST_US = 250_000;
 /** Sound follows a shift that fell by more than this by leaping, not by running faster for seconds. */
 const LEAP_US = 20_000;
 const MARGIN_US = 5000;
@@ -63,6 +68,7 @@ export class SourceTimeline {
   readonly #windows: { min: number; max: number }[] = [];
   #windowEnd = 0;
   #firstAt: number | undefined;
+  #firstLate: number | undefined;
   #settledAt = 0;
   /** The shift that sound was last let leap to. */
   #leaptTo = Number.NEGATIVE_INFINITY;
@@ -135,8 +141,10 @@ export class SourceTimeline {
     if (this.#options.mode === "fixed") return;
     const late = nowUs - sourceUs;
     const isSettled = this.#isSettled(late, nowUs);
+    this.#firstLate ??= late;
     // What a server sends at once to begin with is old, not late.
-    if (!isSettled && this.#windows.length > 0 && late < this.#base()) this.#windows.length = 0;
+    const isBurst = late < this.#firstLate - SHORT_BURST_US;
+    if (!isSettled && isBurst && late < this.#base()) this.#windows.length = 0;
     this.#remember(late, nowUs);
     if (this.#firstAt === undefined) {
       this.#firstAt = nowUs;

@@ -136,7 +136,12 @@ requirePeer(
     }
     expect(Math.min(...fresh)).toBeLessThan(5030);
     const { samples } = await decodePcm(file);
-    const backAt = Math.round(((back?.atUs ?? 0) / 1e6 + 1.5) * 48_000);
-    expect(toneLevelDb(samples.subarray(backAt, backAt + 48_000), 440)).toBeGreaterThan(-20);
+    // It may take a moment to learn the delay; from then on it sounds without a break.
+    const backAt = Math.round(((back?.atUs ?? 0) / 1e6 + 1) * 48_000);
+    const quarters = Array.from({ length: 12 }, (_, n) => {
+      const from = backAt + n * 12_000;
+      return toneLevelDb(samples.subarray(from, from + 12_000), 440);
+    });
+    expect(quarters.filter((level) => level < -14).length).toBeLessThanOrEqual(1);
   });
 });

@@ -112,6 +112,18 @@ describe("a live source", () => {
     expect(timeline.delayMs).toBeLessThan(60);
   });
 
+  test("sound that comes eight frames at once begins with the delay that it needs", () => {
+    const timeline = open();
+    const shifts: number[] = [];
+    for (let i = 0; i < 200; i++) {
+      const group = Math.floor(i / 8);
+      timeline.observe(us(i * 21_333), us(ms(1000) + group * 8 * 21_333 + (i % 8) * 200));
+      if (i % 8 === 7) shifts.push(timeline.shiftUs);
+    }
+    expect(Math.max(...shifts) - Math.min(...shifts)).toBeLessThan(1);
+    expect(timeline.delayMs).toBeLessThan(180);
+  });
+
   test("a clock 200 ppm off is followed for ten minutes", () => {
     const timeline = open();
     for (let i = 0; i < 30_000; i++) {

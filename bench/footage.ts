@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { TAG709 } from "../test/kit/media.ts";
 import { runToEnd } from "../test/kit/process.ts";
 
 /** What benchmarks mix: people at webcams with speech, as 1280x720 at 30/s, H.264 and AAC. */
@@ -75,17 +76,7 @@ function conversion({ inputs, sound }: Inputs, seconds: number): string[] {
   const picture =
     "scale=1280:720:force_original_aspect_ratio=increase,crop=1280:720,setsar=1,fps=30,format=yuv420p";
   const rate = ["-b:v", "2500k", "-maxrate", "3M", "-bufsize", "5M", "-g", "60"];
-  const tags = [
-    "-colorspace",
-    "bt709",
-    "-color_primaries",
-    "bt709",
-    "-color_trc",
-    "bt709",
-    "-color_range",
-    "tv",
-  ];
-  const h264 = ["-vf", picture, "-c:v", "libx264", "-preset", "veryfast", ...rate, ...tags];
+  const h264 = ["-vf", picture, "-c:v", "libx264", "-preset", "veryfast", ...rate, ...TAG709];
   const aac = ["-c:a", "aac", "-b:a", "96k", "-ar", "48000", "-ac", "2", "-af", `${sound},volume=0.5`];
   return [...inputs, "-map", "0:v:0", "-map", "1:a:0", "-t", `${seconds}`, ...h264, ...aac];
 }

@@ -49,16 +49,6 @@ export function quarters(
 
 export const X264 = ["-c:v", "libx264", "-preset", "veryfast", "-qp", "4"];
 export const BT709 = "scale=out_color_matrix=bt709:out_range=tv";
-export const TAG709 = [
-  "-colorspace",
-  "bt709",
-  "-color_primaries",
-  "bt709",
-  "-color_trc",
-  "bt709",
-  "-color_range",
-  "tv",
-];
 
 /** What `tessera mix` shows of a second of video after half of it. */
 export async function still(input: string, args: readonly string[] = []): Promise<Still> {

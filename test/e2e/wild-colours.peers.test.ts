@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { makeMedia } from "../kit/media.ts";
+import { makeMedia, TAG709 } from "../kit/media.ts";
 import { withOverscan } from "../kit/overscan.ts";
 import { requirePeer } from "../kit/peers.ts";
-import { BT709, GREEN, hex, QUARTERS, quarters, RED, SIZE, still, TAG709, X264 } from "./painted.ts";
+import { BT709, GREEN, hex, QUARTERS, quarters, RED, SIZE, still, X264 } from "./painted.ts";
 import { Folder } from "./program.ts";
 import { colourAt, distance, type Rgb, type Still, stillAt } from "./stills.ts";
 

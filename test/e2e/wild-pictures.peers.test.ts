@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { makeMedia } from "../kit/media.ts";
+import { makeMedia, TAG709 } from "../kit/media.ts";
 import { requirePeer } from "../kit/peers.ts";
 import {
   BLUE,
@@ -12,7 +12,6 @@ import {
   RED,
   SIZE,
   still,
-  TAG709,
   X264,
   YELLOW,
 } from "./painted.ts";

@@ -9,6 +9,12 @@ import { runToEnd } from "./process.ts";
 /** Generated media lies here between runs, by the hash of what made it; delete it at any time. */
 export const MEDIA_CACHE: string = join(tmpdir(), "tessera-test-media");
 
+/** ffmpeg's output options that say of a picture: BT.709, limited range. They convert nothing. */
+export const TAG709: readonly string[] = [
+  ...["-colorspace", "bt709", "-color_primaries", "bt709"],
+  ...["-color_trc", "bt709", "-color_range", "tv"],
+];
+
 /** Pictures fed to ffmpeg as they are: 8-bit grey, a few pixels large, scaled up without smoothing. */
 interface DrawnPictures {
   readonly width: number;

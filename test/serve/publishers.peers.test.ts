@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { expect, test } from "vitest";
+import type { SourceStatus } from "../../src/contract/status.ts";
 import { RTMP } from "../../src/protocol/rtmp-message.ts";
 import { RawPublisher } from "../door/raw-publisher.ts";
 import { counterVideo } from "../kit/media.ts";
@@ -81,6 +82,25 @@ requirePeer("ffmpeg", "gstreamer")("publishers at the RTMP door", () => {
     expect(node.eventsOf("m", "source.added", "guest")).toHaveLength(1);
     expect(node.eventsOf("m", "source.removed")).toEqual([]);
   }, 90_000);
+
+  test("whose encoder sends B-frames are played no later for it: those are out of order, not late", async () => {
+    await using node = await Served.start();
+    const outputs = [{ kind: "file", id: "main", path: "main.mp4" }];
+    await node.call("mix.create", { id: "m", views: [VIEW], outputs });
+    // Always two of them: in the order of sending, stamps are out of step by 100 ms and more.
+    const codec = ["-bf", "2", "-b_strategy", "0"];
+    const media = await counterVideo({ seconds: 30, width: 320, height: 180, codec });
+    await using _camera = await publish(media, `rtmp://127.0.0.1:${node.rtmpPort}/live/m?source=cam`);
+    await node.happened("m", "source.online", "cam");
+    // What the joining cost is remembered for ten seconds; out of order they would be for ever.
+    const isPrompt = ({ decoded, jitterMs, delayMs }: SourceStatus): boolean =>
+      decoded > 60 && jitterMs < 75 && delayMs < 100;
+    await until(
+      "no delay but the network's",
+      async () => isPrompt(await node.sourceStats("m", "cam")),
+      40_000,
+    );
+  }, 60_000);
 
   test("mean harm and do none: mutated packets, one byte a second, chunks of 16 MB", async () => {
     await using node = await Served.start();

@@ -1,5 +1,5 @@
 import { AV_CHANNEL_ORDER_NATIVE, AV_SAMPLE_FMT_FLT, type AVSampleFormat } from "node-av/constants";
-import { avChannelLayoutDefault, type ChannelLayout, type Frame, SoftwareResampleContext } from "node-av/lib";
+import { avChannelLayoutDefault, type ChannelLayout, Frame, SoftwareResampleContext } from "node-av/lib";
 import { MediaInvalidError } from "../core/error.ts";
 import { CHANNELS, SAMPLE_RATE } from "../media/frame.ts";
 import { reason } from "./libav.ts";
@@ -25,6 +25,10 @@ export class StereoConverter implements Disposable {
   readonly #format: AVSampleFormat;
   readonly #rateHz: number;
   readonly #layout: ChannelLayout;
+  /** {@link #layout}, or what it is taken for where channels have no known places. */
+  readonly #known: ChannelLayout;
+  /** What the converter writes into: it stays, for each look at a frame's memory costs an external buffer. */
+  #output: Output | undefined;
 
   /** @throws {MediaInvalidError} `ERR_MEDIA_INVALID` if no sound has such a format. */
   constructor(frame: Frame) {
@@ -35,6 +39,8 @@ export class StereoConverter implements Disposable {
     if (this.#rateHz < MIN_RATE_HZ || this.#rateHz > MAX_RATE_HZ || channels < 1 || channels > MAX_CHANNELS) {
       throw new MediaInvalidError(`sound of ${this.#rateHz} Hz in ${channels} channels`);
     }
+    const isOrdered = this.#layout.order === AV_CHANNEL_ORDER_NATIVE;
+    this.#known = isOrdered || channels > 8 ? this.#layout : avChannelLayoutDefault(channels);
     const code = this.#open(channels);
     if (code >= 0) return;
     this.#context.free();
@@ -55,9 +61,10 @@ export class StereoConverter implements Disposable {
     );
   }
 
-  /** Feeds a frame and returns what is ready: new memory, two values per sample. */
+  /** Feeds a frame, which may be marked with the layout that it is taken for, and returns what is ready in new memory. */
   convert(frame: Frame): Float32Array {
-    return this.#run(frame.extendedData ?? frame.data, frame.nbSamples);
+    if (this.#known !== this.#layout) frame.channelLayout = this.#known;
+    return this.#run(frame, frame.nbSamples);
   }
 
   /** Returns what was held back; afterwards the converter only frees. */
@@ -68,26 +75,31 @@ export class StereoConverter implements Disposable {
   /** Twice is harmless. */
   [Symbol.dispose](): void {
     this.#context.free();
+    this.#output?.frame.free();
+    this.#output = undefined;
   }
 
-  #run(planes: Buffer[] | null, samples: number): Float32Array {
+  #run(frame: Frame | null, samples: number): Float32Array {
     const room = this.#context.getOutSamples(samples);
     if (room <= 0) return EMPTY;
-    const output = new Float32Array(room * CHANNELS);
-    const got = this.#context.convertSync([Buffer.from(output.buffer)], room, planes, samples);
-    return got <= 0 ? EMPTY : output.subarray(0, got * CHANNELS);
+    if (this.#output === undefined || this.#output.room < room) {
+      this.#output?.frame.free();
+      this.#output = outputOf(room);
+    }
+    const { frame: output, values, room: most } = this.#output;
+    output.nbSamples = most;
+    if (this.#context.convertFrame(output, frame) < 0) return EMPTY;
+    return values.slice(0, output.nbSamples * CHANNELS);
   }
 
   #open(channels: number): number {
-    const ordered = this.#layout.order === AV_CHANNEL_ORDER_NATIVE;
-    const known = ordered ? this.#layout : channels <= 8 ? avChannelLayoutDefault(channels) : this.#layout;
     const context = this.#context;
     context.alloc();
     const set = context.allocSetOpts2(
       STEREO,
       AV_SAMPLE_FMT_FLT,
       SAMPLE_RATE,
-      known,
+      this.#known,
       this.#format,
       this.#rateHz,
     );
@@ -98,9 +110,32 @@ export class StereoConverter implements Disposable {
     // Without this, float output is not normalised and a loud 5.1 film clips.
     context.setOption("rematrix_maxval", "1");
     if (channels === 1) context.setMatrix([1, 1], 1);
-    else if (!ordered && channels > 8) context.setMatrix(alternating(channels), channels);
+    else if (this.#layout.order !== AV_CHANNEL_ORDER_NATIVE && channels > 8)
+      context.setMatrix(alternating(channels), channels);
     return context.init();
   }
+}
+
+/** A frame that stays, and a view of its memory. */
+interface Output {
+  readonly frame: Frame;
+  /** Interleaved; of no use once the frame is freed. */
+  readonly values: Float32Array;
+  /** Samples per channel. */
+  readonly room: number;
+}
+
+function outputOf(room: number): Output {
+  const frame = new Frame();
+  frame.alloc();
+  frame.format = AV_SAMPLE_FMT_FLT;
+  frame.sampleRate = SAMPLE_RATE;
+  frame.channelLayout = STEREO;
+  frame.nbSamples = room;
+  const code = frame.allocBuffer();
+  const bytes = frame.data?.[0];
+  if (code < 0 || bytes === undefined) throw new MediaInvalidError(`no memory for sound: ${reason(code)}`);
+  return { frame, values: new Float32Array(bytes.buffer, bytes.byteOffset, room * CHANNELS), room };
 }
 
 function alternating(channels: number): number[] {

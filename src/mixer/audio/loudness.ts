@@ -15,14 +15,13 @@ const BINS_PER_LU = 20;
 const BINS = 80 * BINS_PER_LU;
 
 /** K-weighting at 48 kHz, ITU-R BS.1770-4 tables 1 and 2: a high shelf, then a high pass. */
-const SHELF = {
-  b0: 1.53512485958697,
-  b1: -2.69169618940638,
-  b2: 1.19839281085285,
-  a1: -1.69065929318241,
-  a2: 0.73248077421585,
-};
-const HIGH_PASS = { a1: -1.99004745483398, a2: 0.99007225036621 };
+const B0 = 1.53512485958697;
+const B1 = -2.69169618940638;
+const B2 = 1.19839281085285;
+const A1 = -1.69065929318241;
+const A2 = 0.73248077421585;
+const HIGH_PASS_A1 = -1.99004745483398;
+const HIGH_PASS_A2 = 0.99007225036621;
 
 /**
  * Sound whose samples all stay this far below the greatest true peak so far is taken not to pass it: enough for any
@@ -114,29 +113,38 @@ export class LoudnessMeter {
 
   /** Filters [from, to) and returns the sum of squares over both channels. */
   #weigh(pcm: Float32Array, from: number, to: number): number {
-    let sum = 0;
     const state = this.#state;
-    for (let c = 0; c < CHANNELS; c++) {
-      let s1 = state[4 * c] ?? 0;
-      let s2 = state[4 * c + 1] ?? 0;
-      let h1 = state[4 * c + 2] ?? 0;
-      let h2 = state[4 * c + 3] ?? 0;
-      for (let i = from + c; i < to; i += CHANNELS) {
-        const x = pcm[i] ?? 0;
-        const y = SHELF.b0 * x + s1;
-        s1 = SHELF.b1 * x - SHELF.a1 * y + s2;
-        s2 = SHELF.b2 * x - SHELF.a2 * y;
-        const z = y + h1;
-        h1 = -2 * y - HIGH_PASS.a1 * z + h2;
-        h2 = y - HIGH_PASS.a2 * z;
-        sum += z * z;
-      }
-      // Denormal numbers are slow; a decayed filter holds nothing else.
-      state[4 * c] = settle(s1);
-      state[4 * c + 1] = settle(s2);
-      state[4 * c + 2] = settle(h1);
-      state[4 * c + 3] = settle(h2);
+    let [l1 = 0, l2 = 0, l3 = 0, l4 = 0, r1 = 0, r2 = 0, r3 = 0, r4 = 0] = state;
+    let sum = 0;
+    // Each filter waits for its own last result; with both sides in one loop, neither waits alone.
+    for (let i = from; i < to; i += CHANNELS) {
+      const left = pcm[i] ?? 0;
+      const right = pcm[i + 1] ?? 0;
+      const shelvedLeft = B0 * left + l1;
+      const shelvedRight = B0 * right + r1;
+      l1 = B1 * left - A1 * shelvedLeft + l2;
+      r1 = B1 * right - A1 * shelvedRight + r2;
+      l2 = B2 * left - A2 * shelvedLeft;
+      r2 = B2 * right - A2 * shelvedRight;
+      const weighedLeft = shelvedLeft + l3;
+      const weighedRight = shelvedRight + r3;
+      l3 = -2 * shelvedLeft - HIGH_PASS_A1 * weighedLeft + l4;
+      r3 = -2 * shelvedRight - HIGH_PASS_A1 * weighedRight + r4;
+      l4 = shelvedLeft - HIGH_PASS_A2 * weighedLeft;
+      r4 = shelvedRight - HIGH_PASS_A2 * weighedRight;
+      sum += weighedLeft * weighedLeft + weighedRight * weighedRight;
     }
+    // Denormal numbers are slow; a decayed filter holds nothing else.
+    state.set([
+      settle(l1),
+      settle(l2),
+      settle(l3),
+      settle(l4),
+      settle(r1),
+      settle(r2),
+      settle(r3),
+      settle(r4),
+    ]);
     return sum;
   }
 

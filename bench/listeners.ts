@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { dirname } from "node:path";
 import { footage } from "./footage.ts";
 import type { Report, Row } from "./report.ts";
+import { medianRow } from "./rounds.ts";
 import { isRunning, Server, type Stretch } from "./tessera.ts";
 import type { Check } from "./validity.ts";
 import type { Effort, Workload } from "./workload.ts";
@@ -124,12 +125,7 @@ const checksOf = ({ count, leastPackets, lost, wallSeconds }: Measured, seconds:
   },
 ];
 
-const rowOf = ({ count, encodes, ...stretch }: Measured): Row => ({
-  contender: `tessera, ${count} listeners`,
-  cpuSeconds: stretch.cpuSeconds,
-  startCpuSeconds: 0,
-  wallSeconds: stretch.wallSeconds,
-  peakMb: stretch.peakRssBytes / 1e6,
-  runs: [stretch.cpuSeconds],
-  also: { "Opus encodes": encodes },
+const rowOf = (measured: Measured): Row => ({
+  ...medianRow(`tessera, ${measured.count} listeners`, [measured]),
+  also: { "Opus encodes": measured.encodes },
 });

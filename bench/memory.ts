@@ -3,6 +3,7 @@ import { Program } from "../test/kit/process.ts";
 import { treeRssBytes } from "../test/kit/usage.ts";
 import { footage } from "./footage.ts";
 import type { Report } from "./report.ts";
+import { medianRow } from "./rounds.ts";
 import { summaryOf, tesseraMix } from "./tessera.ts";
 import { type Effort, Scratch, type Workload } from "./workload.ts";
 
@@ -26,10 +27,10 @@ async function runMemory({ seconds }: Effort): Promise<Report> {
   await using mix = await Program.start(program, args, { maxMs: seconds * 2000 + 60_000 });
   const startedMs = performance.now();
   const samples: MemorySample[] = [];
-  let peakBytes = 0;
+  let peakRssBytes = 0;
   const look = setInterval(() => {
     const bytes = treeRssBytes(mix.pid);
-    peakBytes = Math.max(peakBytes, bytes);
+    peakRssBytes = Math.max(peakRssBytes, bytes);
     samples.push({ atMs: performance.now() - startedMs, bytes });
   }, 500);
   const exit = await mix.exited;
@@ -48,12 +49,7 @@ async function runMemory({ seconds }: Effort): Promise<Report> {
     footage: kind,
     rows: [
       {
-        contender: "tessera mix",
-        cpuSeconds: summary.cpuSeconds,
-        startCpuSeconds: 0,
-        wallSeconds,
-        peakMb: peakBytes / 1e6,
-        runs: [summary.cpuSeconds],
+        ...medianRow("tessera mix", [{ cpuSeconds: summary.cpuSeconds, wallSeconds, peakRssBytes }]),
         also: { frames: summary.frames },
       },
     ],

@@ -4,7 +4,7 @@ import { Nginx } from "../test/kit/nginx.ts";
 import { footage } from "./footage.ts";
 import { ffmpegMix, gridTiles, type MixTask } from "./reference.ts";
 import type { Report, Row } from "./report.ts";
-import { run } from "./rounds.ts";
+import { medianRow, run } from "./rounds.ts";
 import { isRunning, Server, type Stretch } from "./tessera.ts";
 import type { Check } from "./validity.ts";
 import type { Effort, Workload } from "./workload.ts";
@@ -110,14 +110,7 @@ async function ffmpegRow(inputs: readonly string[], count: number, seconds: numb
   };
   const start = await run(command(0.1));
   const whole = await run(command(seconds));
-  return {
-    contender: `ffmpeg tee, ${count}`,
-    cpuSeconds: whole.cpuSeconds - start.cpuSeconds,
-    startCpuSeconds: start.cpuSeconds,
-    wallSeconds: whole.wallSeconds,
-    peakMb: whole.peakRssBytes / 1e6,
-    runs: [whole.cpuSeconds],
-  };
+  return medianRow(`ffmpeg tee, ${count}`, [whole], start.cpuSeconds);
 }
 
 const total = (outputs: readonly OutputStatus[], what: "dropped" | "retries"): number =>
@@ -134,12 +127,7 @@ const checksOf = ({ count, leastBps, mostBps, dropped, reconnects }: Measured): 
   { what: `${count} outputs: each kept its connection`, ok: reconnects === 0, found: `${reconnects} lost` },
 ];
 
-const rowOf = ({ count, encoders, ...stretch }: Measured): Row => ({
-  contender: `tessera, ${count} outputs`,
-  cpuSeconds: stretch.cpuSeconds,
-  startCpuSeconds: 0,
-  wallSeconds: stretch.wallSeconds,
-  peakMb: stretch.peakRssBytes / 1e6,
-  runs: [stretch.cpuSeconds],
-  also: { "video encoders": encoders },
+const rowOf = (measured: Measured): Row => ({
+  ...medianRow(`tessera, ${measured.count} outputs`, [measured]),
+  also: { "video encoders": measured.encoders },
 });

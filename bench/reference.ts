@@ -1,3 +1,4 @@
+import { defaultBitrateBps } from "../src/encode/bitrate.ts";
 import type { Rect } from "../test/kit/counter.ts";
 
 /** A program with its arguments. */
@@ -91,20 +92,9 @@ export function ffmpegViews(tasks: readonly MixTask[], outputs: readonly string[
   ]);
 }
 
-/** The bitrate that our defaults give a size at 30/s: linear between 400k at 320x240, 800k at 640x480, 2M at 720p. */
-export function bitrateFor({ width, height }: { readonly width: number; readonly height: number }): number {
-  const points = [
-    [0, 0],
-    [76_800, 400],
-    [307_200, 800],
-    [921_600, 2000],
-    [2_073_600, 4000],
-  ] as const;
-  const area = width * height;
-  const upper = points.findIndex(([pixels]) => pixels >= area);
-  const [[x0, y0], [x1, y1]] = [points[upper - 1] ?? points[0], points[upper] ?? points[4]];
-  return Math.round(1000 * (y0 + ((area - x0) / (x1 - x0)) * (y1 - y0)));
-}
+/** The bitrate in bit/s that our defaults give a size at 30/s. */
+export const bitrateFor = ({ width, height }: { readonly width: number; readonly height: number }): number =>
+  defaultBitrateBps("h264", width, height, 30);
 
 /** Without bounds: demuxers that feed one mixer of pictures and one of sound lock each other up at 1 s, and at 4 s too. Its memory is not comparable for that. */
 const QUEUE = ["queue", "max-size-time=0", "max-size-buffers=0", "max-size-bytes=0"] as const;

@@ -1,6 +1,7 @@
 import { measure, type Usage } from "../test/kit/usage.ts";
 import type { Command } from "./reference.ts";
 import { median, type Row } from "./report.ts";
+import type { Stretch } from "./tessera.ts";
 
 /** One way to do a workload's work. */
 export interface Contender {
@@ -24,14 +25,17 @@ export async function race(contenders: readonly Contender[], rounds: number): Pr
       wholes[index]?.push(await run(whole));
     }
   }
-  return contenders.map(({ name }, index) => rowOf(name, wholes[index] ?? [], median(starts[index] ?? [])));
+  return contenders.map(({ name }, index) =>
+    medianRow(name, wholes[index] ?? [], median(starts[index] ?? [])),
+  );
 }
 
 /** Runs a command once and says what it cost. @throws if it fails. */
 export const run = ({ program, args }: Command): Promise<Usage> =>
   measure(program, args, { maxMs: 3_600_000 });
 
-function rowOf(contender: string, usages: readonly Usage[], startCpuSeconds: number): Row {
+/** The cost of runs of the same work. @param startCpuSeconds what starting costs, where `usages` hold it. */
+export function medianRow(contender: string, usages: readonly Stretch[], startCpuSeconds = 0): Row {
   const runs = usages.map(({ cpuSeconds }) => cpuSeconds);
   return {
     contender,

@@ -5,7 +5,7 @@ import { levelDb } from "../test/kit/spectrum.ts";
 import { footage } from "./footage.ts";
 import { bitrateFor, ffmpegViews, gridTiles } from "./reference.ts";
 import type { Report, Row } from "./report.ts";
-import { run } from "./rounds.ts";
+import { medianRow, run } from "./rounds.ts";
 import { isRunning, Server, type Stretch } from "./tessera.ts";
 import type { Check } from "./validity.ts";
 import { type Effort, Scratch, type Workload } from "./workload.ts";
@@ -91,14 +91,7 @@ async function ffmpegRow(files: readonly string[], seconds: number): Promise<Row
     );
   const start = await run(command(0.1));
   const whole = await run(command(seconds));
-  return {
-    contender: "ffmpeg, three outputs",
-    cpuSeconds: whole.cpuSeconds - start.cpuSeconds,
-    startCpuSeconds: start.cpuSeconds,
-    wallSeconds: whole.wallSeconds,
-    peakMb: whole.peakRssBytes / 1e6,
-    runs: [whole.cpuSeconds],
-  };
+  return medianRow("ffmpeg, three outputs", [whole], start.cpuSeconds);
 }
 
 async function measureLive(
@@ -171,12 +164,7 @@ function checksOf({ id }: View, together: Measured, alone: Measured | undefined)
   ];
 }
 
-const rowOf = (contender: string, { cpuSeconds, wallSeconds, peakRssBytes, late, ticks }: Measured): Row => ({
-  contender,
-  cpuSeconds,
-  startCpuSeconds: 0,
-  wallSeconds,
-  peakMb: peakRssBytes / 1e6,
-  runs: [cpuSeconds],
-  also: { late: `${late} of ${ticks} ticks` },
+const rowOf = (contender: string, measured: Measured): Row => ({
+  ...medianRow(contender, [measured]),
+  also: { late: `${measured.late} of ${measured.ticks} ticks` },
 });

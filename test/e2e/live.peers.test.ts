@@ -10,21 +10,15 @@ import { gaps, picturePts, probe, probePackets } from "../kit/judge.ts";
 import { counterVideo, flashBeep, makeMedia } from "../kit/media.ts";
 import { Nginx } from "../kit/nginx.ts";
 import { requirePeer } from "../kit/peers.ts";
-import { freePort, Program, runToEnd, until } from "../kit/process.ts";
+import { freePort, runToEnd, until } from "../kit/process.ts";
 import { toneLevelDb } from "../kit/spectrum.ts";
+import { publish } from "../serve/media.ts";
 import { readSources, upTo } from "./counting.ts";
 import { Folder, inputs, MixRun, type MixSummaryLine, mixWell, outputs } from "./program.ts";
 
 const SIZE = { width: 640, height: 360 };
 const SMALL = ["--size", "640x360", "--preset", "ultrafast"];
 const LIVE = { maxMs: 50_000 };
-
-/** Sends a file in real time, as a camera's encoder would. */
-const publish = (file: string, url: string, seconds = 30): Promise<Program> =>
-  Program.start("ffmpeg", [
-    ...["-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", file, "-t", `${seconds}`],
-    ...["-c", "copy", "-f", "flv", url],
-  ]);
 
 const canConnect = (port: number): Promise<boolean> =>
   new Promise((resolve) => {

@@ -6,8 +6,7 @@ import { basename, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { frameTime } from "../../src/core/rational.ts";
-import type { EgressEvent } from "../../src/egress/egress.ts";
-import { openRecording, type Recording, type RecordingOptions } from "../../src/egress/file.ts";
+import { openRecording, type RecordingOptions } from "../../src/egress/file.ts";
 import type { Manifest } from "../../src/egress/manifest.ts";
 import { LiveClock, VirtualClock } from "../../src/media/clock.ts";
 import {
@@ -32,13 +31,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 function begin(path: string, { streams }: Media, more: Partial<RecordingOptions> = {}) {
   const fixed = { startWallMs: TEN_YEARS_MS, mix: "m", output: "o", wait: true, clock: new VirtualClock() };
   const recording = openRecording({ path, streams, ...fixed, ...more });
-  return { recording, events: collect(recording) };
-}
-
-async function collect(recording: Recording): Promise<EgressEvent[]> {
-  const events: EgressEvent[] = [];
-  for await (const event of recording.events) events.push(event);
-  return events;
+  return { recording, events: Array.fromAsync(recording.events) };
 }
 
 async function record(name: string, media: Media): Promise<string> {

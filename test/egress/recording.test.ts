@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Micros, seconds, us } from "../../src/core/time.ts";
 import type { EgressEvent } from "../../src/egress/egress.ts";
-import { openRecording, type Recording, type RecordingOptions } from "../../src/egress/file.ts";
+import { openRecording, type RecordingOptions } from "../../src/egress/file.ts";
 import type { Manifest } from "../../src/egress/manifest.ts";
 import { toSampleData } from "../../src/egress/recording-track.ts";
 import { LiveClock, VirtualClock } from "../../src/media/clock.ts";
@@ -31,13 +31,7 @@ function media(wish: MediaWish = {}): Media {
 function begin(name: string, { streams }: Media, more: Partial<RecordingOptions> = {}) {
   const fixed = { startWallMs: WALL_MS, mix: "m", output: "o", wait: true, clock: new VirtualClock() };
   const recording = openRecording({ path: join(folder, name), streams, ...fixed, ...more });
-  return { recording, events: collect(recording) };
-}
-
-async function collect(recording: Recording): Promise<EgressEvent[]> {
-  const events: EgressEvent[] = [];
-  for await (const event of recording.events) events.push(event);
-  return events;
+  return { recording, events: Array.fromAsync(recording.events) };
 }
 
 const manifestAt = (name: string): Manifest => JSON.parse(readFileSync(join(folder, name), "utf8"));

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import type { Packet } from "../../src/media/packet.ts";
 import { NativeFrame } from "../../src/native/frame.ts";
 import type { DecodingSlot } from "../../src/session/decoding-slot.ts";
@@ -17,13 +17,7 @@ class Slot implements DecodingSlot {
   free(): void {}
 }
 
-let before = 0;
-beforeEach(() => {
-  before = NativeFrame.live;
-});
-afterEach(() => {
-  expect(NativeFrame.live).toBe(before);
-});
+afterEach(() => expect(NativeFrame.live).toBe(0));
 
 const undecodable = (packet: Packet): Packet => ({ ...packet, info: { kind: "video", codec: "nosuch" } });
 

@@ -1,5 +1,5 @@
 import { AV_PIX_FMT_VAAPI } from "node-av";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { us } from "../../../src/core/time.ts";
 import { Compositor, type Layer } from "../../../src/mixer/video/compositor.ts";
 import { fitInto, type Rect } from "../../../src/mixer/video/fit.ts";
@@ -24,13 +24,7 @@ const queuedOf = (frame: NativeFrame, serial: number): QueuedFrame => ({ frame, 
 const LEFT = { x: 0, y: 0, width: 426, height: 240 };
 const RIGHT = { x: 426, y: 0, width: 428, height: 240 };
 
-let before = 0;
-beforeEach(() => {
-  before = NativeFrame.live;
-});
-afterEach(() => {
-  expect(NativeFrame.live).toBe(before);
-});
+afterEach(() => expect(NativeFrame.live).toBe(0));
 
 const compositorOf = (tiles: TileCache, width = 1280, height = 720): Compositor =>
   new Compositor(Picture.solid(width, height, BLACK), tiles, false);

@@ -20,21 +20,6 @@ export function u32(...values: readonly number[]): Uint8Array {
   return bytes;
 }
 
-/** The same of any number of values. */
-export function u32Array(values: readonly number[]): Uint8Array {
-  const bytes = new DataView(new ArrayBuffer(values.length * 4));
-  for (let index = 0; index < values.length; index++) bytes.setUint32(index * 4, values[index] ?? 0);
-  return new Uint8Array(bytes.buffer);
-}
-
-/** Any number of non-negative 64-bit values; exact up to 2^53. */
-export function u64Array(values: readonly number[]): Uint8Array {
-  const bytes = new DataView(new ArrayBuffer(values.length * 8));
-  for (let index = 0; index < values.length; index++)
-    bytes.setBigUint64(index * 8, BigInt(values[index] ?? 0));
-  return new Uint8Array(bytes.buffer);
-}
-
 /** One non-negative 64-bit value; exact up to 2^53. */
 export function u64(value: number): Uint8Array {
   const bytes = Buffer.alloc(8);

@@ -6,6 +6,7 @@ export interface Machine {
   readonly cpu: string;
   readonly cores: number;
   readonly memoryGb: number;
+  /** Its version alone. */
   readonly kernel: string;
   readonly node: string;
   readonly ffmpeg: string;
@@ -20,7 +21,7 @@ export function machine(): Machine {
     cpu: first?.model ?? "unknown",
     cores: cpus().length,
     memoryGb: Math.round(totalmem() / 1e9),
-    kernel: release(),
+    kernel: release().replace(/-.*/, ""),
     node: process.version,
     ffmpeg: versionOf("ffmpeg", ["-version"], /version (\S+)/),
     gstreamer: versionOf("gst-launch-1.0", ["--version"], /version (\S+)/),

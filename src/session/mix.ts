@@ -25,6 +25,7 @@ import { openEgress, streamsOf } from "./egress-opener.ts";
 import { EncodePool } from "./encode-pool.ts";
 import { MixMeters } from "./mix-meters.ts";
 import { mixStats, mixSummary } from "./mix-report.ts";
+import { OnAir } from "./on-air.ts";
 import { Output } from "./output.ts";
 import { OverloadWatch } from "./overload.ts";
 import { Pulse } from "./pulse.ts";
@@ -71,6 +72,7 @@ export class Mix {
   readonly #context: MixContext;
   readonly #opener: SourceOpener;
   readonly #overload = new OverloadWatch();
+  readonly #onAir = new OnAir(this);
   readonly #conductor: Conductor;
   readonly #startWallMs: number;
   #joined = 0;
@@ -79,7 +81,6 @@ export class Mix {
   #speaker: string | null = null;
   /** The mixer keeps the array while it does not change. */
   #speakers: readonly string[] | undefined;
-  #onAir = new Map<string, string>();
 
   constructor(state: MixState, context: MixContext) {
     const { settings } = context;
@@ -152,7 +153,7 @@ export class Mix {
     const source = this.#source(id);
     this.sources.delete(id);
     this.tiles.forget(id);
-    this.#onAir.delete(id);
+    this.#onAir.forget(id);
     this.emit({ type: "source.removed", source: id });
     void source.close();
     this.pulse.beat();
@@ -331,18 +332,8 @@ export class Mix {
   }
 
   /** Tells sources who shows them, so that nobody else is decoded. Settles when they have caught up. */
-  async updateVisibility(): Promise<void> {
-    const views = [...this.views.values()].map((view) => ({ id: view.id, on: view.onScreen(), view }));
-    const jobs: Promise<void>[] = [];
-    for (const source of this.sources.values()) {
-      const shownIn = views.filter(({ on }) => on.has(source.id)).map(({ id }) => id);
-      jobs.push(source.picture.show(views.some(({ on, view }) => on.has(source.id) && view.isWatched)));
-      const key = shownIn.join();
-      if ((this.#onAir.get(source.id) ?? "") === key) continue;
-      this.#onAir.set(source.id, key);
-      this.emit({ type: "source.onAir", source: source.id, views: shownIn });
-    }
-    await Promise.all(jobs);
+  updateVisibility(): Promise<void> {
+    return this.#onAir.update();
   }
 
   /** Outputs do not wait for inputs that take long to let go. */

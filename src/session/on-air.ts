@@ -1,0 +1,49 @@
+import type { MixEventBody } from "../contract/events.ts";
+import type { Source } from "./source.ts";
+import type { View } from "./view.ts";
+
+/** What {@link OnAir} looks at, and whom it tells. */
+export interface OnAirContext {
+  readonly sources: ReadonlyMap<string, Source>;
+  readonly views: ReadonlyMap<string, View>;
+  emit(event: MixEventBody): void;
+}
+
+/** Who is on screen in which views of a mix. */
+export class OnAir {
+  readonly #context: OnAirContext;
+  /** The views of each source, joined, as last told. */
+  readonly #told = new Map<string, string>();
+
+  constructor(context: OnAirContext) {
+    this.#context = context;
+  }
+
+  /** A source was removed: who comes under its id is told anew. */
+  forget(source: string): void {
+    this.#told.delete(source);
+  }
+
+  /** Tells sources who shows them, so that nobody else is decoded. Settles when they have caught up. */
+  async update(): Promise<void> {
+    const { sources, views } = this.#context;
+    const screens = [...views.values()].map((view) => ({ view, on: view.onScreen() }));
+    const jobs: Promise<void>[] = [];
+    for (const source of sources.values()) {
+      const showing = screens.filter(({ on }) => on.has(source.id)).map(({ view }) => view);
+      jobs.push(source.picture.show(showing.some((view) => view.isWatched)));
+      this.#tell(
+        source.id,
+        showing.map(({ id }) => id),
+      );
+    }
+    await Promise.all(jobs);
+  }
+
+  #tell(source: string, views: readonly string[]): void {
+    const key = views.join();
+    if ((this.#told.get(source) ?? "") === key) return;
+    this.#told.set(source, key);
+    this.#context.emit({ type: "source.onAir", source, views });
+  }
+}

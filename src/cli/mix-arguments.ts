@@ -39,6 +39,9 @@ interface Flags {
   readonly json: boolean;
 }
 const IN_KEYS = ["id", "name", "role", "priority", "gain", "delay", "loop", "muted", "tone"];
+/** Begins an input that waits for a publisher; its stream key follows. */
+const LISTEN = "rtmp-listen:";
+const URL_SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i;
 
 /**
  * Reads the arguments after `mix`.
@@ -114,7 +117,7 @@ function readFlags(argv: readonly string[]): Flags {
 }
 
 /** `URL[,key=value...]`: a comma belongs to the URL unless a known key follows it. */
-function readInput(text: string, index: number): Record<string, unknown> {
+function readInput(text: string, index: number, all: readonly string[]): Record<string, unknown> {
   const settings: Record<string, string> = {};
   let url = text;
   for (;;) {
@@ -131,7 +134,15 @@ function readInput(text: string, index: number): Record<string, unknown> {
     settings[key] = value;
     url = rest;
   }
-  return { ...sourceOf(url, settings), ...common(settings, url, index) };
+  const guests = all.slice(0, index + 1).filter((one) => one.startsWith(LISTEN)).length;
+  const name = url.startsWith(LISTEN) ? `Guest ${guests}` : nameOf(url, `Input ${index + 1}`);
+  return { ...sourceOf(url, settings), ...common(settings, url, index), name: settings.name ?? name };
+}
+
+/** What is drawn for everybody to see: of a URL its host alone, for user, path and query may hold secrets. */
+function nameOf(url: string, otherwise: string): string {
+  const name = URL_SCHEME.test(url) && !/^file:/i.test(url) ? URL.parse(url)?.hostname : basename(url);
+  return (name || otherwise).slice(0, 256);
 }
 
 function sourceOf(url: string, { tone, loop }: Record<string, string>): Record<string, unknown> {
@@ -142,17 +153,15 @@ function sourceOf(url: string, { tone, loop }: Record<string, string>): Record<s
       ...(tone === undefined ? {} : { tone: Number(tone) }),
     };
   }
-  if (url.startsWith("rtmp-listen:")) return { kind: "rtmp", id: url.slice("rtmp-listen:".length) };
-  const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(url);
-  return { kind: "pull", url: isUrl ? url : resolve(url), loop: loop === "true" };
+  if (url.startsWith(LISTEN)) return { kind: "rtmp" };
+  return { kind: "pull", url: URL_SCHEME.test(url) ? url : resolve(url), loop: loop === "true" };
 }
 
 function common(settings: Record<string, string>, url: string, index: number): Record<string, unknown> {
-  const { id, name, role, priority, gain, delay, muted } = settings;
-  const listen = url.startsWith("rtmp-listen:") ? url.slice("rtmp-listen:".length) : undefined;
+  const { id, role, priority, gain, delay, muted } = settings;
+  const key = url.startsWith(LISTEN) ? url.slice(LISTEN.length) : undefined;
   return {
-    id: id ?? listen ?? `in${index + 1}`,
-    name: name ?? listen ?? basename(url).replace(/\?.*$/, "").slice(0, 256),
+    id: id ?? key ?? `in${index + 1}`,
     ...(role === undefined ? {} : { role }),
     ...(priority === undefined ? {} : { priority: Number(priority) }),
     audio: {
@@ -178,8 +187,9 @@ function readOutput(to: string, index: number, flags: Flags): Record<string, unk
       }
     : { codec: "none" };
   if (/^rtmps?:\/\//i.test(to)) return { id, kind: "rtmp", url: to, video, audio };
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(to)) {
-    throw new InvalidArgumentError("--out", `sends to .mp4, .mkv, rtmp:// and rtmps:// only: ${to}`);
+  if (URL_SCHEME.test(to)) {
+    const shown = redactUrl(to);
+    throw new InvalidArgumentError("--out", `sends to .mp4, .mkv, rtmp:// and rtmps:// only: ${shown}`);
   }
   if (!/\.(mp4|mkv)$/i.test(to)) throw new InvalidArgumentError("--out", `must end in .mp4 or .mkv: ${to}`);
   return { id, kind: "file", path: resolve(to), video, audio };
@@ -231,9 +241,10 @@ function refuseLive(flags: Flags): void {
     (one) => /^(rtmp-listen:|[a-z][a-z0-9+.-]*:\/\/)/i.test(one) && !/^file:/i.test(one),
   );
   if (live !== undefined)
-    throw new InvalidArgumentError("--fast", `takes only files and test: inputs, not ${live}`);
+    throw new InvalidArgumentError("--fast", `takes only files and test: inputs, not ${redactUrl(live)}`);
   const push = flags.out.find((one) => /^rtmps?:/i.test(one));
-  if (push !== undefined) throw new InvalidArgumentError("--fast", `writes files only, not ${push}`);
+  if (push !== undefined)
+    throw new InvalidArgumentError("--fast", `writes files only, not ${redactUrl(push)}`);
 }
 
 /** Two inputs of one id, or two outputs to one place, would each be half of what was meant. */

@@ -1,0 +1,55 @@
+import { describe, expect, test } from "vitest";
+import { mixArguments } from "../../src/cli/mix-arguments.ts";
+
+const OUT = ["--out", "rtmp://127.0.0.1/live/out"];
+const sourcesOf = (...inputs: string[]) =>
+  mixArguments([...inputs.flatMap((one) => ["--in", one]), ...OUT]).spec.sources;
+const refusal = (...args: string[]): string => {
+  try {
+    mixArguments(args);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "none";
+};
+
+describe("the name of an input, which is drawn for everybody to see", () => {
+  const cases = [
+    { input: "rtsp://admin:secret@camera", name: "camera" },
+    { input: "rtsp://admin:secret@camera.lan:8554/main", name: "camera.lan" },
+    { input: "srt://h:9000?passphrase=ab/cdsecret", name: "h" },
+    { input: "rtmp://host/live/STREAMKEY", name: "host" },
+    { input: "https://example.org/live.m3u8?token=secret", name: "example.org" },
+    { input: "rtmp://[::1]/live/STREAMKEY", name: "[::1]" },
+    { input: "rtsp://admin:sec/ret@camera", name: "Input 1" },
+    { input: "rtmp-listen:KEY", name: "Guest 1" },
+    { input: "rtmp-listen:KEY,name=Ada", name: "Ada" },
+    { input: "/media/talk.mp4", name: "talk.mp4" },
+    { input: "talk.mp4", name: "talk.mp4" },
+    { input: "test:moving", name: "test:moving" },
+  ];
+  test.each(cases)("$input is $name", ({ input, name }) => {
+    expect(sourcesOf(input)[0]?.name).toBe(name);
+  });
+
+  test("counts the guests", () => {
+    const sources = sourcesOf("rtmp-listen:a", "test:bars", "rtmp-listen:b");
+    expect(sources.map(({ id, name }) => [id, name])).toEqual([
+      ["a", "Guest 1"],
+      ["in2", "test:bars"],
+      ["b", "Guest 2"],
+    ]);
+  });
+});
+
+test("a complaint about a URL tells no secret of it", () => {
+  const complaints = [
+    refusal("--in", "srt://h:9000?passphrase=secret", ...OUT, "--fast"),
+    refusal("--in", "test:bars", "--fast", "--out", "rtmp://h/live/secret"),
+    refusal("--in", "test:bars", "--out", "srt://user:secret@h"),
+  ];
+  for (const complaint of complaints) {
+    expect(complaint).toMatch(/:\/\/h/);
+    expect(complaint).not.toContain("secret");
+  }
+});

@@ -32,5 +32,22 @@ export function isLoopback({ host }: ListenAddress): boolean {
   return address === "::1" || (address?.startsWith("127.") ?? false);
 }
 
+/**
+ * Closed by default: what others can reach needs a token.
+ *
+ * @param option the address's name, for the error. @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT`
+ */
+export function requireToken(
+  address: ListenAddress | undefined,
+  token: string | undefined,
+  option: string,
+): void {
+  if (address === undefined || token !== undefined || isLoopback(address)) return;
+  throw new InvalidArgumentError(
+    option,
+    `${inUrl(address.host)} can be reached by others: set --token, or listen on loopback`,
+  );
+}
+
 /** As it stands in a URL. */
 export const inUrl = (host: string): string => (host.includes(":") ? `[${host}]` : host);

@@ -7,6 +7,7 @@ import { parse } from "../contract/parse.ts";
 import { InvalidArgumentError, NotSupportedError } from "../core/error.ts";
 import { redactUrl } from "../core/log.ts";
 import { nearest } from "../core/nearest.ts";
+import { type ListenAddress, listenAddress, requireToken } from "./listen-address.ts";
 
 /** What `tessera mix` was asked to do, checked. */
 export interface MixArguments {
@@ -15,8 +16,8 @@ export interface MixArguments {
   readonly overwrite: boolean;
   readonly json: boolean;
   readonly durationS: number | undefined;
-  /** Where publishers of `rtmp-listen:` inputs are taken. */
-  readonly rtmp: { readonly host: string; readonly port: number };
+  /** Where publishers of `rtmp-listen:` inputs are taken; undefined is off. */
+  readonly rtmp: ListenAddress | undefined;
   readonly token: string | undefined;
 }
 
@@ -72,7 +73,7 @@ export function mixArguments(argv: readonly string[]): MixArguments {
     overwrite: flags.overwrite,
     json: flags.json,
     durationS: flags.duration === undefined ? undefined : readPositive("--duration", flags.duration),
-    rtmp: readAddress(flags.rtmp),
+    rtmp: readDoor(flags),
     token: flags.token,
   };
 }
@@ -98,8 +99,8 @@ function readFlags(argv: readonly string[]): Flags {
     .option("--duration <seconds>", "end after this long")
     .option("--fast", "on the virtual clock, as fast as the machine allows", false)
     .option("--overwrite", "replace existing files", false)
-    .option("--rtmp <host:port>", "where rtmp-listen inputs are taken", "127.0.0.1:1935")
-    .option("--token <token>", "what publishers must show")
+    .option("--rtmp <host:port>", "where rtmp-listen inputs are taken, or off", "127.0.0.1:1935")
+    .option("--token <token>", "what publishers must show as ?token=; needed unless --rtmp is on loopback")
     .addOption(
       new Option("--accel <profile>")
         .choices(["auto", "cpu", "vaapi", "nvenc", "qsv", "vulkan"])
@@ -229,11 +230,13 @@ function readBits(flag: string, text: string): number {
   return Math.round(Number(match[1]) * factor);
 }
 
-function readAddress(text: string): { readonly host: string; readonly port: number } {
-  const match = /^\[?([^\]]*?)\]?:(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2]);
-  if (match === null || port > 65_535) throw new InvalidArgumentError("--rtmp", `must be host:port: ${text}`);
-  return { host: match[1] || "127.0.0.1", port };
+function readDoor(flags: Flags): ListenAddress | undefined {
+  if (flags.token === "") throw new InvalidArgumentError("--token", "is empty");
+  const address = listenAddress(flags.rtmp, "--rtmp");
+  requireToken(address, flags.token, "--rtmp");
+  if (address === undefined && flags.in.some((one) => one.startsWith(LISTEN)))
+    throw new InvalidArgumentError("--rtmp", "is off, and an input waits for a publisher there");
+  return address;
 }
 
 function refuseLive(flags: Flags): void {

@@ -1,13 +1,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { CommanderError } from "commander";
 import type { MixEventBody } from "../contract/events.ts";
 import type { MixSpec } from "../contract/mix-spec.ts";
 import type { Identified, MixState, MixSummary, WorkerSettings } from "../contract/worker.ts";
 import { errorInfo } from "../core/error.ts";
-import { createLogger } from "../core/log.ts";
+import { createLogger, type Logger } from "../core/log.ts";
 import { rational } from "../core/rational.ts";
 import { openKeyedDoor } from "../door/keyed-door.ts";
 import { Layouts } from "../service/layouts.ts";
@@ -50,14 +51,7 @@ async function mix(wanted: MixArguments, state: MixState, folder: string): Promi
   const log = createLogger(process.env.TESSERA_LOG ?? "warn");
   await using worker = await WorkerProcess.open({ entry: WORKER, env: workerEnv(), log });
   const messages = worker.messages(state.id);
-  await using _door = await openKeyedDoor({
-    ...wanted.rtmp,
-    keys: new Set(state.sources.filter(({ kind }) => kind === "rtmp").map(({ id }) => id)),
-    token: wanted.token,
-    mix: state.id,
-    pipe: worker.packetPipe,
-    log,
-  });
+  await using _door = await openDoor(wanted, state, worker.packetPipe, log);
   const stop = (): void => void worker.call("mix.close", { mix: state.id }, 30_000).catch(() => undefined);
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
   await worker.call("mix.open", { state, settings: settingsOf(wanted, folder) });
@@ -68,6 +62,16 @@ async function mix(wanted: MixArguments, state: MixState, folder: string): Promi
   }
   process.stderr.write("tessera mix: the worker died\n");
   return 1;
+}
+
+async function openDoor(
+  { rtmp, token }: MixArguments,
+  { id: mix, sources }: MixState,
+  pipe: Duplex,
+  log: Logger,
+): Promise<AsyncDisposable | undefined> {
+  const keys = new Set(sources.filter(({ kind }) => kind === "rtmp").map(({ id }) => id));
+  return rtmp && (await openKeyedDoor({ ...rtmp, keys, token, mix, pipe, log }));
 }
 
 function report(json: boolean, atUs: number, event: MixEventBody): void {

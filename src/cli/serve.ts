@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CommanderError } from "commander";
 import { MixSpec } from "../contract/mix-spec.ts";
-import { errorInfo, InvalidArgumentError } from "../core/error.ts";
+import { errorInfo } from "../core/error.ts";
 import { createLogger, type Logger } from "../core/log.ts";
 import { RtmpGate } from "../door/rtmp-gate.ts";
 import { Dispatcher } from "../rpc/dispatch.ts";
@@ -11,7 +11,7 @@ import { Service } from "../service/service.ts";
 import { Metrics } from "../web/metrics.ts";
 import { WebServer } from "../web/server.ts";
 import { type ServeConfig, serveConfig, workerThreads } from "./config.ts";
-import { inUrl, isLoopback, type ListenAddress, listenAddress } from "./listen-address.ts";
+import { inUrl, type ListenAddress, listenAddress, requireToken } from "./listen-address.ts";
 import { Prober } from "./prober.ts";
 import { tlsOptions } from "./tls-files.ts";
 import { version } from "./version.ts";
@@ -66,21 +66,13 @@ interface Doors {
   readonly rtmps: ListenAddress | undefined;
 }
 
-/** Closed by default: what others can reach needs a token. */
 function doorsOf(config: ServeConfig): Doors {
-  const doors: Doors = {
-    http: listenAddress(config.http, "http"),
-    rtmp: listenAddress(config.rtmp, "rtmp"),
-    rtmps: listenAddress(config.rtmps, "rtmps"),
+  const doorOf = (name: keyof Doors): ListenAddress | undefined => {
+    const address = listenAddress(config[name], name);
+    requireToken(address, config.token, name);
+    return address;
   };
-  for (const [name, address] of Object.entries(doors) as [string, ListenAddress | undefined][]) {
-    if (address === undefined || config.token !== undefined || isLoopback(address)) continue;
-    throw new InvalidArgumentError(
-      name,
-      `${inUrl(address.host)} can be reached by others: set --token, or listen on loopback`,
-    );
-  }
-  return doors;
+  return { http: doorOf("http"), rtmp: doorOf("rtmp"), rtmps: doorOf("rtmps") };
 }
 
 async function serve(config: ServeConfig, doors: Doors): Promise<void> {

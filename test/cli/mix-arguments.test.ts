@@ -42,6 +42,33 @@ describe("the name of an input, which is drawn for everybody to see", () => {
   });
 });
 
+describe("the door for publishers", () => {
+  const guest = ["--in", "rtmp-listen:a", ...OUT];
+  const given = [
+    { args: [], rtmp: { host: "127.0.0.1", port: 1935 } },
+    { args: ["--rtmp", "1936"], rtmp: { host: "127.0.0.1", port: 1936 } },
+    { args: ["--rtmp", "[::1]:1935"], rtmp: { host: "::1", port: 1935 } },
+    { args: ["--rtmp", ":1935", "--token", "secret"], rtmp: { host: "::", port: 1935 } },
+    { args: ["--rtmp", "0.0.0.0:1935", "--token", "secret"], rtmp: { host: "0.0.0.0", port: 1935 } },
+  ];
+  test.each(given)("$args", ({ args, rtmp }) => {
+    expect(mixArguments([...guest, ...args]).rtmp).toEqual(rtmp);
+  });
+
+  test("may be off where nobody is waited for", () => {
+    expect(mixArguments(["--in", "test:bars", ...OUT, "--rtmp", "off"]).rtmp).toBeUndefined();
+    expect(refusal(...guest, "--rtmp", "off")).toMatch(/--rtmp.*waits for a publisher/);
+  });
+
+  test.each(["0.0.0.0:1935", ":1935", "[::]:1935", "192.0.2.1:1935", "camera.lan:1935"])(
+    "at %s needs a token",
+    (rtmp) => {
+      expect(refusal(...guest, "--rtmp", rtmp)).toMatch(/--rtmp.*can be reached by others: set --token/);
+      expect(refusal(...guest, "--rtmp", rtmp, "--token", "")).toMatch(/--token/);
+    },
+  );
+});
+
 test("a complaint about a URL tells no secret of it", () => {
   const complaints = [
     refusal("--in", "srt://h:9000?passphrase=secret", ...OUT, "--fast"),

@@ -30,7 +30,7 @@ const COMMANDS: readonly {
   },
   {
     name: "layout",
-    summary: "check, render and import layout documents",
+    summary: "check layout documents, and draw them with stand-ins",
     load: async () => (await import("./layout.ts")).runLayout,
   },
   {

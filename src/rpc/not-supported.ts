@@ -19,6 +19,8 @@ export interface Unsupported {
   readonly flags?: readonly string[];
   /** First segment of HTTP routes. */
   readonly routes?: readonly string[];
+  /** Command lines that ask for it, after `tessera`. */
+  readonly commands?: readonly string[];
 }
 
 const MISSING_SOUND = ["pcmu", "pcma", "g722", "flac"];
@@ -79,9 +81,39 @@ export const NOT_SUPPORTED: readonly Unsupported[] = [
     layoutSet: ({ ready }) => (ready === "wait" ? "/ready" : undefined),
   },
   {
+    what: "Layouts of other systems, and layouts drawn as PNG: `tessera layout import`, `tessera layout render -o x.png` (SVG works)",
+    commands: [
+      "layout import in.json --from twilio -o out.json",
+      "layout render layouts/grid.json -o out.png",
+    ],
+  },
+  {
     what: "Many nodes over AMQP: `--amqp`, `--on-partition`",
     flags: ["amqp", "on-partition"],
   },
+];
+
+/** What a layout document may ask for and gets no error for, though no picture shows it yet. */
+export interface NotDrawn {
+  /** What a user reads, in Markdown. */
+  readonly what: string;
+  /** The fields of a document that ask for it, at a slot or at its top. */
+  readonly fields: readonly string[];
+}
+
+/**
+ * What is checked and resolved, and not yet drawn into mixes. Documents with it are accepted, so that they need no
+ * change on the day it is. `docs/not-supported.md`, `docs/layouts.md` and the README say the same. Whoever draws one
+ * of these removes its row.
+ */
+export const NOT_DRAWN: readonly NotDrawn[] = [
+  { what: "`label`: names and other words on tiles", fields: ["label"] },
+  { what: "`border`: frames around tiles, so also who speaks is not marked", fields: ["border"] },
+  { what: "`radius`: the corners of tiles are square", fields: ["radius"] },
+  { what: "`opacity`: a tile hides what is below it", fields: ["opacity"] },
+  { what: "`overlays`: images, words and clocks on the whole picture", fields: ["overlays"] },
+  { what: "`transition`: every change is a cut", fields: ["transition"] },
+  { what: "Colours with alpha of `background` and `fallback`: they are opaque", fields: [] },
 ];
 
 /** Of the methods that the interface names and this build does not have. */
@@ -128,6 +160,9 @@ export function refuseLayoutSet(params: { readonly ready?: string | undefined })
 
 /** The list as Markdown: what the README has between `<!-- not-supported -->` and `<!-- /not-supported -->`. */
 export const notSupportedMarkdown = (): string => NOT_SUPPORTED.map(({ what }) => `- ${what}`).join("\n");
+
+/** The same of {@link NOT_DRAWN}: what stands between `<!-- not-drawn -->` and `<!-- /not-drawn -->`. */
+export const notDrawnMarkdown = (): string => NOT_DRAWN.map(({ what }) => `- ${what}`).join("\n");
 
 /** An `ERR_NOT_SUPPORTED` that says where in the request it stands. */
 class NotSupportedAt extends NotSupportedError {

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { runLayout } from "../../src/cli/layout.ts";
 import { METHODS } from "../../src/rpc/methods.ts";
 import { NOT_SUPPORTED, notSupportedMarkdown, unsupportedFlag } from "../../src/rpc/not-supported.ts";
 import { TestNode } from "../service/fixtures/node.ts";
@@ -122,6 +123,21 @@ describe("the table and what the program does agree", () => {
     test(`${name} is listed`, async () => {
       const { error } = await node.send(method, { mix: "m", ...params });
       expect(error?.data).toMatchObject({ code: "ERR_NOT_SUPPORTED", pointer });
+    });
+  }
+
+  for (const command of NOT_SUPPORTED.flatMap(({ commands }) => commands ?? [])) {
+    test(`\`${command}\` is listed`, async () => {
+      const [name, ...argv] = command.split(" ");
+      expect(name).toBe("layout");
+      const said: string[] = [];
+      const stderr = vi.spyOn(process.stderr, "write").mockImplementation((text) => said.push(`${text}`) > 0);
+      try {
+        expect(await runLayout(argv)).toBe(2);
+      } finally {
+        stderr.mockRestore();
+      }
+      expect(said.join("")).toMatch(/not built yet|writes \.svg only/);
     });
   }
 

@@ -62,6 +62,11 @@ export class Conductor {
     this.#mix.emit({ type: "output.failed", output, error: info });
   }
 
+  /** An output was removed. */
+  forget(output: string): void {
+    this.#failures.delete(output);
+  }
+
   /** A view was added. */
   begin(view: View): void {
     if (this.#isRunning && !this.#mix.virtual) this.#running.set(view, this.#playView(view));

@@ -180,8 +180,10 @@ export class Mix {
   async removeView(id: string): Promise<void> {
     const view = this.#view(id);
     this.views.delete(id);
-    const shown = [...this.outputs.values()].filter((output) => output.spec.view === id);
-    await Promise.all(shown.map((output) => this.removeOutput(output.spec.id)));
+    const specs = [...this.outputs.values()].map(({ spec }) => spec);
+    // What is of one source has a view of its own, whichever it names.
+    const showing = specs.filter(({ source, view }) => source === undefined && view === id);
+    await Promise.all(showing.map((spec) => this.removeOutput(spec.id)));
     this.#conductor.retire(view);
   }
 
@@ -251,8 +253,11 @@ export class Mix {
     output.spec = spec;
   }
 
+  /** One that never opened, or that is not there any more, is gone already. */
   async removeOutput(id: string): Promise<void> {
-    const output = this.#output(id);
+    this.#conductor.forget(id);
+    const output = this.outputs.get(id);
+    if (output === undefined) return;
     this.outputs.delete(id);
     await this.pool.release(output);
     await output.close();

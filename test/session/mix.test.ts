@@ -119,6 +119,31 @@ describe("a view", () => {
   });
 });
 
+test("an output of one source outlives every view, also the one that outputs show unless told otherwise", async () => {
+  await using stage = new Stage({ views: [SMALL] });
+  const { mix } = stage;
+  mix.addSource(sourceSpec({ id: "cam", kind: "test", pattern: "bars" }));
+  mix.addOutput(toFile("iso", { source: "cam", video: { width: 160, height: 96 } }));
+  mix.addOutput(toFile("shown"));
+  const framesOfIso = (): number => mix.outputs.get("iso")?.status().frames ?? 0;
+  await until(() => framesOfIso() > 5);
+  await mix.removeView("main");
+  const before = framesOfIso();
+  await until(() => framesOfIso() > before + 10);
+  expect(mix.output("iso").state).toBe("live");
+  expect([...mix.outputs.keys()]).toEqual(["iso"]);
+});
+
+test("an output that did not come back with its mix can be removed, and is none of its results then", async () => {
+  const lost = { id: "lost", kind: "srt", url: "srt://127.0.0.1:9" } as const;
+  const stage = new Stage({ views: [SMALL], outputs: [lost] });
+  const { mix } = stage;
+  expect(stage.about("lost")).toEqual(["output.failed"]);
+  await mix.removeOutput("lost");
+  await stage[Symbol.asyncDispose]();
+  expect((await mix.finished).outputs).toEqual([]);
+});
+
 describe("a mix", () => {
   test("on the virtual clock ends when it is told to, also while an input keeps it waiting", async () => {
     const silent = createServer().listen(0, "127.0.0.1");

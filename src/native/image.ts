@@ -1,6 +1,6 @@
-import { AV_PIX_FMT_RGB24, Frame } from "node-av";
+import { AV_PIX_FMT_RGB0, AV_PIX_FMT_RGB24, Frame } from "node-av";
 import sharp from "sharp";
-import { DeviceError, MediaInvalidError } from "../core/error.ts";
+import { assert, DeviceError, MediaInvalidError } from "../core/error.ts";
 import { Picture } from "./picture.ts";
 import { VideoGraph } from "./video-graph.ts";
 
@@ -9,6 +9,8 @@ const TO_CANVAS = "scale=flags=bicubic:out_color_matrix=bt709:in_range=pc:out_ra
 const TO_RGB =
   "scale=flags=bicubic+accurate_rnd+full_chroma_int:in_color_matrix=bt709:in_range=tv:out_range=pc";
 const MAX_PIXELS = 16_000_000;
+/** What {@link toRgb} gives: whole pixels fit any row, however it is padded. */
+const BYTES_PER_PIXEL = 4;
 
 /**
  * Renders an image (PNG, JPEG, SVG) to exactly this even size, over `background`.
@@ -30,33 +32,40 @@ export async function renderImage(
       .removeAlpha()
       .raw()
       .toBuffer();
-    return fromRgb(rgb, size.widthPx, size.heightPx);
+    return await fromRgb(rgb, size.widthPx, size.heightPx);
   } catch (cause) {
     if (cause instanceof DeviceError) throw cause;
     throw new MediaInvalidError("not an image that can be drawn", { cause });
   }
 }
 
-/** Encodes a picture as a still. */
+/**
+ * Encodes a picture as a still. All that is in proportion to its size happens on the thread pool, for whoever asks also
+ * ticks.
+ */
 export async function encodeStill(picture: Picture, format: "png" | "jpeg"): Promise<Uint8Array> {
-  const { width, height, data, stride } = toRgb(picture);
-  const rows = Buffer.alloc(width * height * 3);
-  for (let y = 0; y < height; y++) data.copy(rows, y * width * 3, y * stride, y * stride + width * 3);
-  const image = sharp(rows, { raw: { width, height, channels: 3 } });
-  return format === "png" ? image.png().toBuffer() : image.jpeg({ quality: 85 }).toBuffer();
+  const { widthPx: width, heightPx: height } = picture;
+  using rgb = await toRgb(picture);
+  const [pixels, stride] = [rgb.data?.[0], rgb.linesize[0]];
+  if (pixels === undefined || stride === undefined) throw new DeviceError("no memory for an image");
+  // The padding of its rows is read as pixels, and cut off.
+  const image = sharp(pixels, { raw: { width: stride / BYTES_PER_PIXEL, height, channels: BYTES_PER_PIXEL } })
+    .extract({ left: 0, top: 0, width, height })
+    .removeAlpha();
+  // Awaited here: the pixels live as long as `rgb`.
+  return await (format === "png" ? image.png() : image.jpeg({ quality: 85 })).toBuffer();
 }
 
-function fromRgb(rgb: Buffer, width: number, height: number): Picture {
+async function fromRgb(rgb: Buffer, width: number, height: number): Promise<Picture> {
   using frame = new Frame();
   frame.alloc();
   frame.width = width;
   frame.height = height;
   frame.format = AV_PIX_FMT_RGB24;
-  if (frame.getBuffer(1) < 0 || frame.data === null) throw new DeviceError("no memory for an image");
-  const [plane] = frame.data;
-  const stride = frame.linesize[0] ?? width * 3;
-  if (plane === undefined) throw new DeviceError("no memory for an image");
-  for (let y = 0; y < height; y++) rgb.copy(plane, y * stride, y * width * 3, (y + 1) * width * 3);
+  if (frame.getBuffer(1) < 0) throw new DeviceError("no memory for an image");
+  const plane = frame.data?.[0];
+  assert(plane !== undefined && frame.linesize[0] === width * 3, "rows aligned to a byte are not padded");
+  rgb.copy(plane);
   const input = {
     widthPx: width,
     heightPx: height,
@@ -64,16 +73,13 @@ function fromRgb(rgb: Buffer, width: number, height: number): Picture {
     stream: { colorSpace: 0, colorRange: 2 },
   };
   using graph = new VideoGraph(input, TO_CANVAS);
-  return Picture.adopt(graph.run(frame));
+  return Picture.adopt(await graph.runAsync(frame));
 }
 
-function toRgb(picture: Picture): { width: number; height: number; data: Buffer; stride: number } {
-  const { widthPx: width, heightPx: height } = picture;
+async function toRgb(picture: Picture): Promise<Frame> {
+  const { widthPx, heightPx } = picture;
   const { format, colorSpace, colorRange } = picture.raw;
-  const input = { widthPx: width, heightPx: height, format, stream: { colorSpace, colorRange } };
-  using graph = new VideoGraph(input, TO_RGB, AV_PIX_FMT_RGB24);
-  using out = graph.run(picture.raw);
-  const plane = out.data?.[0];
-  if (plane === undefined) throw new DeviceError("no memory for an image");
-  return { width, height, data: Buffer.from(plane), stride: out.linesize[0] ?? width * 3 };
+  const input = { widthPx, heightPx, format, stream: { colorSpace, colorRange } };
+  using graph = new VideoGraph(input, TO_RGB, AV_PIX_FMT_RGB0);
+  return await graph.runAsync(picture.raw);
 }

@@ -1,11 +1,12 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { MixStats } from "../contract/status.ts";
-import type { FromWorker, ToWorker, WorkerMethod, WorkerMethods } from "../contract/worker.ts";
+import type { FromWorker, Snapshot, ToWorker, WorkerMethod, WorkerMethods } from "../contract/worker.ts";
 import { BusyError, ExistsError, errorInfo, NotFoundError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import type { DecodingSlots } from "./decoding-slot.ts";
 import { Mix } from "./mix.ts";
 import type { Publishers } from "./source-opener.ts";
+import { Turns } from "./turns.ts";
 
 /** How often control hears that we live. */
 const ALIVE_MS = 500;
@@ -33,6 +34,7 @@ type Handlers = {
 export class Worker {
   readonly #context: WorkerContext;
   readonly #mixes = new Map<string, Mix>();
+  readonly #snapshots = new Turns<Snapshot>();
   readonly #handlers: Handlers;
   readonly #loopDelay = monitorEventLoopDelay({ resolution: LOOP_PERIOD_MS });
 
@@ -103,6 +105,12 @@ export class Worker {
     return mix;
   }
 
+  /** One in work for each view and format: a thousand who ask cost the mix no more than one. */
+  #snapshot({ mix: id, view, format }: WorkerMethods["snapshot.take"]["params"]): Promise<Snapshot> {
+    const mix = this.#mix(id);
+    return this.#snapshots.take(`${id}/${view}.${format}`, () => mix.snapshot(view, format));
+  }
+
   #process(): MixStats["process"] {
     const { user, system } = process.cpuUsage();
     return {
@@ -139,7 +147,7 @@ export class Worker {
       "output.split": (params) => done(mix(params).output(params.id).recording?.split()),
       "output.pause": (params) => done(mix(params).output(params.id).pause()),
       "output.resume": (params) => done(mix(params).output(params.id).resume()),
-      "snapshot.take": (params) => mix(params).snapshot(params.view, params.format),
+      "snapshot.take": (params) => this.#snapshot(params),
       "asset.refresh": async (params) => done(await mix(params).stills.refresh(params.name)),
     };
   }

@@ -77,7 +77,7 @@ export class Tokens {
     const good = given.length === wanted.length && timingSafeEqual(given, wanted);
     const grant = good ? readClaims(body) : undefined;
     if (grant === undefined) throw new UnauthorizedError("the token is not one of this node");
-    if ((grant.untilMs ?? 0) <= this.#now()) throw new UnauthorizedError("the token's time is over");
+    if (isOver(grant, this.#now())) throw new UnauthorizedError("the token's time is over");
     return grant;
   }
 
@@ -86,7 +86,7 @@ export class Tokens {
   }
 }
 
-/** True if `grant` covers `action` on `mix`, or on the node itself if that is undefined. */
+/** True if `grant` covers `action` on `mix`, or on the node itself if that is undefined. Time is {@link demand}'s. */
 export function allows(grant: Grant, action: Action, mix: string | undefined): boolean {
   const covers = grant.mix === undefined || grant.mix === mix;
   // Who may control a mix may also look at it.
@@ -94,8 +94,13 @@ export function allows(grant: Grant, action: Action, mix: string | undefined): b
   return covers && acts;
 }
 
-/** @throws {UnauthorizedError} `ERR_UNAUTHORIZED` if {@link allows} says no. */
+/** True if the grant's time is over; a connection may outlive the token that opened it. */
+export const isOver = ({ untilMs }: Grant, nowMs: number = wallMs()): boolean =>
+  untilMs !== undefined && untilMs <= nowMs;
+
+/** @throws {UnauthorizedError} `ERR_UNAUTHORIZED` if the grant's time is over or {@link allows} says no. */
 export function demand(grant: Grant, action: Action, mix: string | undefined): void {
+  if (isOver(grant)) throw new UnauthorizedError("the token's time is over");
   if (allows(grant, action, mix)) return;
   const what = mix === undefined ? "the node" : `mix ${mix}`;
   throw new UnauthorizedError(`the token does not allow to ${action} ${what}`);

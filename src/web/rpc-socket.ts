@@ -4,7 +4,8 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { errorInfo, LimitError, NotFoundError, TesseraError } from "../core/error.ts";
 import type { Subscription } from "../service/events.ts";
 import type { Service } from "../service/service.ts";
-import type { Grant } from "../service/tokens.ts";
+import { wallMs } from "../service/time.ts";
+import { type Grant, isOver } from "../service/tokens.ts";
 import { bearer, type Guard } from "./guard.ts";
 import type { RpcHandler } from "./server.ts";
 
@@ -14,6 +15,8 @@ const MAX_SOCKETS = 1000;
 const MAX_PENDING = 64;
 const MAX_SUBSCRIPTIONS = 64;
 const PING_MS = 20_000;
+/** Wall time may be set, and a timer holds 24 days at most, so the end of a token is looked for this often. */
+const TOKEN_CHECK_MS = 60_000;
 const STATUS: Readonly<Record<string, number>> = {
   ERR_UNAUTHORIZED: 401,
   ERR_FORBIDDEN: 403,
@@ -23,6 +26,8 @@ const STATUS: Readonly<Record<string, number>> = {
 const GOING_AWAY = 1001;
 const TRY_AGAIN_LATER = 1013;
 const TOO_SLOW = 4001;
+/** "Unauthorized" in IANA's registry of WebSocket close codes. */
+const UNAUTHORIZED = 3000;
 /** Browsers cannot send headers with a WebSocket: `new WebSocket(url, ["tessera", "bearer.TOKEN"])`. */
 const PROTOCOL = "tessera";
 
@@ -75,7 +80,7 @@ export class RpcSockets {
   }
 }
 
-/** One connection. It is closed, never waited for, when it does not read its events. */
+/** One connection. It ends with its token's time, and when it does not read its events: nobody waits for it. */
 class RpcSocket {
   readonly #client: WebSocket;
   readonly #grant: Grant;
@@ -83,6 +88,7 @@ class RpcSocket {
   readonly #subscriptions = new Set<Subscription>();
   #pending = 0;
   #answered = true;
+  #expiry: NodeJS.Timeout | undefined;
 
   constructor(client: WebSocket, grant: Grant, options: RpcSocketOptions) {
     this.#client = client;
@@ -93,11 +99,13 @@ class RpcSocket {
   run(): void {
     const client = this.#client;
     const heartbeat = setInterval(() => this.#ping(), PING_MS);
+    this.#expire();
     client.on("pong", () => (this.#answered = true));
     client.on("error", () => client.terminate());
     client.on("message", (data, isBinary) => void this.#receive(String(data), isBinary));
     client.once("close", () => {
       clearInterval(heartbeat);
+      clearTimeout(this.#expiry);
       for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
     });
   }
@@ -140,6 +148,14 @@ class RpcSocket {
   #drop(): void {
     this.#client.close(TOO_SLOW, "events were not read fast enough");
     setTimeout(() => this.#client.terminate(), 1000).unref();
+  }
+
+  /** Ends requests and events alike when the token does. */
+  #expire(): void {
+    const { untilMs } = this.#grant;
+    if (untilMs === undefined) return;
+    if (isOver(this.#grant)) return this.#client.close(UNAUTHORIZED, "the token's time is over");
+    this.#expiry = setTimeout(() => this.#expire(), Math.min(untilMs - wallMs(), TOKEN_CHECK_MS));
   }
 
   #send(text: string): Promise<void> {

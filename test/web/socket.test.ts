@@ -1,4 +1,5 @@
 import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { until } from "../service/fixtures/node.ts";
@@ -19,12 +20,13 @@ type Message = {
 };
 
 /** A WebSocket whose messages pile up in a list. */
-async function connected(): Promise<{
+async function connected(token?: string): Promise<{
   socket: WebSocket;
   messages: Message[];
   [Symbol.dispose]: () => void;
 }> {
-  const socket = new WebSocket(`${web.url.replace("http", "ws")}/rpc`);
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const socket = new WebSocket(`${web.url.replace("http", "ws")}/rpc`, { headers });
   const messages: Message[] = [];
   socket.on("message", (data) => messages.push(JSON.parse(String(data))));
   await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
@@ -95,6 +97,37 @@ describe("events", () => {
     ask(reader.socket, 2, "node.info");
     await until(() => reader.messages.at(-1)?.id === 2, "the reader's next answer");
   }, 30_000);
+});
+
+describe("a token whose time is over", () => {
+  test("ends its socket, with events and all", async () => {
+    await web.node.call("mix.create", { id: "leased" });
+    const lease = { mix: "leased", actions: ["control"], ttlS: 0.5 };
+    const { token } = await web.node.call("token.issue", lease);
+    using client = await connected(token);
+    const closed = new Promise<[number, Buffer]>((resolve) =>
+      client.socket.once("close", (code, reason) => resolve([code, reason])),
+    );
+    ask(client.socket, 1, "events.subscribe", { mix: "leased" });
+    await until(() => client.messages.length === 1, "the subscription");
+    expect(client.messages[0]).toMatchObject({ result: { subscribed: true } });
+    const [code, reason] = await closed;
+    expect([code, String(reason)]).toEqual([3000, "the token's time is over"]);
+    await expect(connected(token)).rejects.toThrow(/401/);
+  });
+
+  test("allows no request more, even to a peer that does not close its socket", async () => {
+    const lease = { actions: ["control"], ttlS: 0.5 };
+    const { token } = await web.node.call("token.issue", lease);
+    const grant = web.node.service.tokens.check(token);
+    const ask = (): Promise<string | undefined> => {
+      const text = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "node.info" });
+      return web.node.dispatcher.handle(text, { service: web.node.service, grant }, "ws");
+    };
+    expect(await ask()).toContain('"uptimeS"');
+    await delay(600);
+    expect(await ask()).toContain("ERR_UNAUTHORIZED");
+  });
 });
 
 describe("requests", () => {

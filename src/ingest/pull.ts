@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { extname } from "node:path";
 import type { Duplex } from "node:stream";
+import { fileURLToPath } from "node:url";
 import type { DestinationRules } from "../core/destinations.ts";
 import {
   errorInfo,
@@ -36,6 +38,8 @@ export interface PullOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Its program; from source it is TypeScript, built it is not. */
+const CHILD = fileURLToPath(new URL(`./pull-child${extname(import.meta.url)}`, import.meta.url));
 /** How much of an unread live input is kept. */
 const LIVE_BOUNDS = { maxMs: 5000, maxBytes: 32 * 2 ** 20 } as const;
 /** How much of what FFmpeg said is kept to explain a failure. */
@@ -137,8 +141,7 @@ class PullIngest implements Ingest {
 
   #spawn(): ChildProcess {
     const { url, destinations, stallTimeoutMs = 5000 } = this.#options;
-    const program = new URL(import.meta.url.replace(/pull\.(ts|js)$/, "pull-child.$1")).pathname;
-    const child = spawn(process.execPath, [program], {
+    const child = spawn(process.execPath, [CHILD], {
       stdio: ["pipe", "ignore", "pipe", "pipe"],
       env: trustEnvironment(),
     });

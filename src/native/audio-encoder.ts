@@ -19,6 +19,9 @@ import { CHANNELS, SAMPLE_RATE } from "../media/frame.ts";
 import type { Packet } from "../media/packet.ts";
 import type { AudioStreamInfo } from "../media/stream-info.ts";
 
+/** What an encoder must have heard to go on in another's place: coded frames overlap, and AAC is one behind. */
+const HISTORY_FRAMES = 2;
+
 /** Everything that defines an audio encode. */
 export interface AudioEncoderSettings {
   /** FFmpeg's codec name. */
@@ -48,6 +51,9 @@ export class AudioEncoder {
   /** Stereo samples not yet encoded, and how many there are. */
   readonly #held: Float32Array;
   #heldSamples = 0;
+  /** The newest frames encoded, the newest last, and how many there are. */
+  readonly #history: Float32Array;
+  #historyFrames = 0;
   #position: number;
   #isFirst = true;
 
@@ -59,6 +65,7 @@ export class AudioEncoder {
     this.#frame.alloc();
     this.#frameSamples = context.frameSize > 0 ? context.frameSize : 960;
     this.#held = new Float32Array(this.#frameSamples * CHANNELS);
+    this.#history = new Float32Array(HISTORY_FRAMES * this.#held.length);
     const extradata = context.extraData;
     this.#padding = settings.codec === "aac" ? 1024 : settings.codec === "opus" ? opusPreSkip(extradata) : 0;
     this.info = {
@@ -97,6 +104,21 @@ export class AudioEncoder {
       throw new DeviceError(`${settings.encoder} refused ${JSON.stringify(settings)}: ${code}`);
     }
     return new AudioEncoder(settings, context, startSample);
+  }
+
+  /**
+   * Opens another encoder that goes on from here: its first packet is the one that this one would give next, and a
+   * decoder that goes over to it hears no seam.
+   *
+   * @throws as {@link AudioEncoder.open}.
+   */
+  fork(): AudioEncoder {
+    const known = this.#historyFrames * this.#frameSamples;
+    const fork = AudioEncoder.open(this.settings, this.#position - known);
+    // The packets of these have been given here.
+    fork.push(this.#history.subarray(this.#history.length - known * CHANNELS));
+    fork.push(this.#held.subarray(0, this.#heldSamples * CHANNELS));
+    return fork;
   }
 
   /** Encodes what makes whole frames; keeps the rest. Does not keep `samples`. */
@@ -143,10 +165,17 @@ export class AudioEncoder {
     fillPlanes(frame, this.#held, channels, this.#context.sampleFormat === AV_SAMPLE_FMT_FLTP);
     frame.pts = BigInt(this.#position);
     this.#position += this.#frameSamples;
+    this.#remember();
     this.#heldSamples = 0;
     const code = this.#context.sendFrameSync(frame);
     if (code < 0) throw new DeviceError(`${this.settings.encoder} failed with ${code}`);
     this.#drain(packets);
+  }
+
+  #remember(): void {
+    this.#history.copyWithin(0, this.#held.length);
+    this.#history.set(this.#held, this.#history.length - this.#held.length);
+    this.#historyFrames = Math.min(HISTORY_FRAMES, this.#historyFrames + 1);
   }
 
   #drain(packets: Packet[]): void {

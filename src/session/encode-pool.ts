@@ -7,6 +7,8 @@ import { settingsKey, type VideoWish, videoSettings } from "../encode/video-sett
 import { TICK_SAMPLES } from "../media/frame.ts";
 import type { AudioMixer } from "../mixer/audio/audio-mixer.ts";
 import type { SumRequest } from "../mixer/audio/mix-sum.ts";
+import { keyOf } from "../mixer/audio/sum-registry.ts";
+import { AudioEncoder, type AudioEncoderSettings } from "../native/audio-encoder.ts";
 import { AudioEncode, type EncodeContext, VideoEncode } from "./encodes.ts";
 import type { PacketTaker } from "./packet-takers.ts";
 import { MinusFeed } from "./sound-feed.ts";
@@ -61,8 +63,7 @@ export class EncodePool {
 
   /** The encoder of an output's sound. @throws as {@link video}. */
   audio(spec: Identified<OutputSpec>): AudioEncode {
-    const settings = audioSettings(spec.audio, spec.kind === "rtp" ? "opus" : "aac");
-    return this.#audioFor(settings, this.#isMinus(spec) ? {} : sumOf(spec));
+    return this.#audioFor(soundOf(spec), this.#isMinus(spec) ? {} : sumOf(spec));
   }
 
   /** Connects an output to the sound it asked for. */
@@ -74,7 +75,7 @@ export class EncodePool {
     }
     const request = sumOf(spec);
     const handle = this.#mixer.want(request);
-    const settings = audioSettings(spec.audio, "opus");
+    const settings = soundOf(spec);
     this.#feeds.set(
       user,
       new MinusFeed({
@@ -102,13 +103,45 @@ export class EncodePool {
     await this.#going([left, this.sweep()]);
   }
 
-  /** Gives an output another sum, from the next tick on. */
+  /**
+   * Gives an output another sum, without a packet missing or twice: on an encoder that goes on where its own is.
+   *
+   * @throws as {@link video}; then nothing has changed.
+   */
   reconnectAudio(spec: Identified<OutputSpec>, user: PacketTaker): void {
+    const before = [...this.#audio].find(([, { users }]) => users.has(user));
+    if (before === undefined || this.#mayJoin(spec)) this.#rejoin(spec, user);
+    else this.#carryOn(before, spec, user);
+    void this.sweep();
+  }
+
+  /** Frames of Opus are ticks, so an output may go from any encoder to any other between two. */
+  #mayJoin(spec: Identified<OutputSpec>): boolean {
+    const settings = soundOf(spec);
+    const isKnown = this.#audio.has(keyFor(sumOf(spec), settings));
+    return settings.codec === "opus" && (isKnown || this.#isMinus(spec));
+  }
+
+  #rejoin(spec: Identified<OutputSpec>, user: PacketTaker): void {
+    // What may fail comes first.
+    this.audio(spec);
     this.#feeds.get(user)?.close();
     this.#feeds.delete(user);
     for (const encode of this.#audio.values()) encode.users.delete(user);
     this.connectAudio(spec, user);
-    void this.sweep();
+  }
+
+  /** Changes what the encoder encodes if nobody else uses it, or what one like it does. */
+  #carryOn([before, encode]: [string, AudioEncode], spec: Identified<OutputSpec>, user: PacketTaker): void {
+    const isAlone = encode.users.size === 1;
+    const own = isAlone ? encode : encode.fork(this.#newId("audio"));
+    if (isAlone) this.#audio.delete(before);
+    encode.users.delete(user);
+    own.users.add(user);
+    own.change(sumOf(spec));
+    const key = keyFor(sumOf(spec), own.encoder.settings);
+    // Frames of AAC begin anywhere: another encoder of the same may be there, and would not continue this one's.
+    this.#audio.set(this.#audio.has(key) ? `${key}/${own.id}` : key, own);
   }
 
   /** Lets an output go, after what its encoders have for it; encoders without users close. */
@@ -183,25 +216,19 @@ export class EncodePool {
     return [...this.#video.values(), ...this.#audio.values()].map((encode) => encode.status(nowUs));
   }
 
-  #audioFor(settings: ReturnType<typeof audioSettings>, request: SumRequest): AudioEncode {
-    const sound = this.#mixer.want(request);
-    const key = `${sound.key}/${JSON.stringify(settings)}`;
+  #audioFor(settings: AudioEncoderSettings, request: SumRequest): AudioEncode {
+    const key = keyFor(request, settings);
     const known = this.#audio.get(key);
-    if (known !== undefined) {
-      sound[Symbol.dispose]();
-      return known;
-    }
-    const encode = new AudioEncode(this.#newId("audio"), key, settings, sound, this.#nextTick * TICK_SAMPLES);
+    if (known !== undefined) return known;
+    const encoder = AudioEncoder.open(settings, this.#nextTick * TICK_SAMPLES);
+    const encode = new AudioEncode(this.#newId("audio"), encoder, this.#mixer.want(request));
     this.#audio.set(key, encode);
     return encode;
   }
 
   /** Opus frames are ticks, so a listener can go from one encoder to another; AAC frames are not. */
   #isMinus(spec: Identified<OutputSpec>): boolean {
-    return (
-      spec.audio.without !== undefined &&
-      audioSettings(spec.audio, spec.kind === "rtp" ? "opus" : "aac").codec === "opus"
-    );
+    return spec.audio.without !== undefined && soundOf(spec).codec === "opus";
   }
 
   #newId(kind: string): string {
@@ -209,6 +236,12 @@ export class EncodePool {
     return `${kind}-${this.#count}`;
   }
 }
+
+const soundOf = ({ audio, kind }: Identified<OutputSpec>): AudioEncoderSettings =>
+  audioSettings(audio, kind === "rtp" ? "opus" : "aac");
+
+const keyFor = (request: SumRequest, settings: AudioEncoderSettings): string =>
+  `${keyOf(request)}/${JSON.stringify(settings)}`;
 
 function sumOf({ source, audio }: Identified<OutputSpec>): SumRequest {
   if (audio.matrix !== undefined) return { matrix: audio.matrix };

@@ -7,7 +7,8 @@ import type { Clock } from "../media/clock.ts";
 import type { Packet } from "../media/packet.ts";
 import { RateMeter, Window } from "../media/stats.ts";
 import type { SumHandle } from "../mixer/audio/audio-mixer.ts";
-import { AudioEncoder, type AudioEncoderSettings } from "../native/audio-encoder.ts";
+import type { SumRequest } from "../mixer/audio/mix-sum.ts";
+import type { AudioEncoder } from "../native/audio-encoder.ts";
 import { Picture } from "../native/picture.ts";
 import { Scaler } from "../native/scaler.ts";
 import { VideoEncoder, type VideoEncoderSettings } from "../native/video-encoder.ts";
@@ -306,7 +307,6 @@ export class VideoEncode {
 /** One audio encoder on one sum of the mixer, shared by every output that asked for the same. */
 export class AudioEncode {
   readonly id: string;
-  readonly key: string;
   readonly rate = new RateMeter();
   readonly users = new Set<PacketTaker>();
   readonly encoder: AudioEncoder;
@@ -314,27 +314,29 @@ export class AudioEncode {
   #broken = false;
   #encodes = 0;
 
-  /** @throws {DeviceError} `ERR_DEVICE` if the encoder does not open. */
-  constructor(
-    id: string,
-    key: string,
-    settings: AudioEncoderSettings,
-    sound: SumHandle,
-    startSample: number,
-  ) {
+  /** @param sound what it encodes; owned from here on, as is the encoder. */
+  constructor(id: string, encoder: AudioEncoder, sound: SumHandle) {
     this.id = id;
-    this.key = key;
+    this.encoder = encoder;
     this.#sound = sound;
-    this.encoder = AudioEncoder.open(settings, startSample);
   }
 
   get encodes(): number {
     return this.#encodes;
   }
 
-  /** True while its sum is the shared mix bit for bit. */
-  get isShared(): boolean {
-    return this.#sound.shared;
+  /** Encodes another sum from the tick after next on, into which it cross-fades. */
+  change(request: SumRequest): void {
+    this.#sound.change(request);
+  }
+
+  /**
+   * Another encode, of the same sound, whose packets go on where this one's are: for a user that is to hear something else.
+   *
+   * @throws {DeviceError} `ERR_DEVICE` if the encoder does not open.
+   */
+  fork(id: string): AudioEncode {
+    return new AudioEncode(id, this.encoder.fork(), this.#sound.clone());
   }
 
   /** Encodes the tick that the mixer just made. */

@@ -238,19 +238,19 @@ export class Mix {
   async updateOutput(id: string, update: OutputUpdate): Promise<void> {
     const output = this.#output(id);
     const spec = updatedOutput(output.spec, update);
-    const view = this.#viewFor(spec);
+    const shown = this.#viewFor(spec);
+    const view = update.video === undefined ? undefined : shown;
     try {
-      if (update.audio !== undefined) this.pool.audio(spec);
-      if (update.video !== undefined && view !== undefined)
-        await this.pool.moveVideo(view, spec.video, output);
+      // What may fail comes first.
+      if (view !== undefined) this.pool.video(view, spec.video);
+      if (update.audio !== undefined) this.pool.reconnectAudio(spec, output);
     } catch (error) {
       void this.pool.sweep();
       throw error;
     }
-    if (this.outputs.get(id) !== output) return;
-    if (update.audio !== undefined) this.pool.reconnectAudio(spec, output);
     if (update.segmentS !== undefined) output.recording?.setSegment(update.segmentS ?? undefined);
     output.spec = spec;
+    if (view !== undefined) await this.pool.moveVideo(view, spec.video, output);
   }
 
   /** One that never opened, or that is not there any more, is gone already. */

@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { us } from "../../src/core/time.ts";
+import { AudioDecoder } from "../../src/decode/audio.ts";
 import { CHANNELS, TICK_SAMPLES } from "../../src/media/frame.ts";
+import type { AudioStreamInfo } from "../../src/media/stream-info.ts";
 import { AudioMixer, TICK_US } from "../../src/mixer/audio/audio-mixer.ts";
 import { Picture } from "../../src/native/picture.ts";
 import { EncodePool } from "../../src/session/encode-pool.ts";
@@ -267,3 +269,82 @@ describe("audio encoders", () => {
     expect(sounds.mixStats().sums).toBe(0);
   });
 });
+
+describe("an output whose sound is changed", () => {
+  const recording = (audio: object = {}) =>
+    outputSpec({ id: "a", kind: "file", path: "a.mp4", view: null, audio });
+  const cases = [
+    { codec: "aac", specOf: recording, periodUs: (1024 * 1e6) / 48_000 },
+    { codec: "opus", specOf: (audio: object = {}) => listener("a", audio), periodUs: TICK_US },
+  ];
+  const ways = [
+    { how: "alone on its encoder", others: [], wish: { matrix: { anna: 0.9 } } },
+    { how: "with another on its encoder", others: [{}], wish: { matrix: { anna: 0.9 } } },
+    { how: "to what another hears", others: [{ matrix: { anna: 0.9 } }], wish: { matrix: { anna: 0.9 } } },
+    { how: "that does without somebody", others: [{}], wish: { without: "bert" } },
+  ];
+  for (const { codec, specOf, periodUs } of cases) {
+    for (const { how, others, wish } of ways) {
+      test(`${codec}, ${how}: no packet is missing or twice, and the sound does not dip`, async () => {
+        using sounds = new AudioMixer({ maxSpeakers: 4 });
+        const pool = poolOf(sounds);
+        speak(sounds, ["anna"]);
+        const user = new Listener();
+        const company = others.map((audio) => ({ spec: specOf(audio), user: new Listener() }));
+        pool.connectAudio(specOf(), user);
+        for (let tick = 0; tick < 40; tick++) {
+          // Its frames, if it has an encoder of its own, do not begin where the first one's do.
+          if (tick === 3) for (const other of company) pool.connectAudio(other.spec, other.user);
+          if (tick === 17) pool.reconnectAudio(specOf(wish), user);
+          sounds.tick(tick);
+          pool.tick(tick, us(tick * TICK_US));
+        }
+        await pool.finish(us(0));
+        for (const { stampsUs } of [user, ...company.map((other) => other.user)]) {
+          const steps = stampsUs.slice(1).map((at, i) => at - (stampsUs[i] ?? 0));
+          expect(Math.min(...steps)).toBeGreaterThan(periodUs - 2);
+          expect(Math.max(...steps)).toBeLessThan(periodUs + 2);
+        }
+        expect(quietest(user)).toBeGreaterThan(0.15);
+      });
+    }
+  }
+
+  test("is heard as asked for, and so are the others as before", async () => {
+    using sounds = new AudioMixer({ maxSpeakers: 4 });
+    const pool = poolOf(sounds);
+    speak(sounds, ["anna"]);
+    const [changed, same] = [new Listener(), new Listener()];
+    for (const user of [changed, same]) pool.connectAudio(recording(), user);
+    pool.reconnectAudio(recording({ matrix: { anna: 0.5 } }), changed);
+    const late = new Listener();
+    pool.connectAudio(recording(), late);
+    expect(pool.audioEncodes).toBe(2);
+    for (let tick = 0; tick < 40; tick++) {
+      sounds.tick(tick);
+      pool.tick(tick, us(tick * TICK_US));
+    }
+    await pool.finish(us(0));
+    for (const [user, peak] of [
+      [changed, 0.1],
+      [same, 0.2],
+      [late, 0.2],
+    ] as const)
+      expect(quietest(user)).toBeCloseTo(peak, 1.5);
+  });
+});
+
+/** The peak of the quietest 5 ms that a player hears between 200 and 600 ms. */
+function quietest({ packets }: Listener): number {
+  using decoder = AudioDecoder.open(packets[0]?.info as AudioStreamInfo);
+  const peaks = new Map<number, number>();
+  for (const packet of packets) {
+    for (const { ptsUs, samples } of decoder.decode(packet)) {
+      for (const [i, sample] of samples.entries()) {
+        const at = Math.floor((ptsUs + ((i >> 1) * 1e6) / 48_000) / 5000);
+        if (at >= 40 && at < 120) peaks.set(at, Math.max(peaks.get(at) ?? 0, Math.abs(sample)));
+      }
+    }
+  }
+  return Math.min(...peaks.values());
+}

@@ -25,6 +25,8 @@ export interface SumHandle extends Disposable {
    * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if the request asks for more than one thing.
    */
   change(request: SumRequest): void;
+  /** Another handle to what this one gives now, whatever it is changing to. */
+  clone(): SumHandle;
 }
 
 interface Entry {
@@ -72,8 +74,13 @@ export class SumRegistry {
   take(request: SumRequest): Entry {
     const key = keyOf(request);
     const entry = this.#entries.get(key) ?? { key, sum: this.#create(request), users: 0 };
-    entry.users += 1;
     this.#entries.set(key, entry);
+    return this.share(entry);
+  }
+
+  /** Counts one more user of a sum that has some; {@link release} gives it back. */
+  share(entry: Entry): Entry {
+    entry.users += 1;
     return entry;
   }
 
@@ -131,6 +138,10 @@ class OpenHandle implements SumHandle {
     this.#next = next;
     this.#warm = false;
     this.#registry.follow(this);
+  }
+
+  clone(): SumHandle {
+    return new OpenHandle(this.#registry, this.#registry.share(this.#entry));
   }
 
   /** Called when all sums of a tick are there; true once nothing is left to change. */

@@ -7,6 +7,7 @@ import { parse } from "../contract/parse.ts";
 import { InvalidArgumentError, NotSupportedError } from "../core/error.ts";
 import { redactUrl } from "../core/log.ts";
 import { nearest } from "../core/nearest.ts";
+import { localPath } from "../core/pull-url.ts";
 import { type ListenAddress, listenAddress, requireToken } from "./listen-address.ts";
 
 /** What `tessera mix` was asked to do, checked. */
@@ -135,6 +136,7 @@ function readInput(text: string, index: number, all: readonly string[]): Record<
     settings[key] = value;
     url = rest;
   }
+  if (/^file:/i.test(url)) url = localPath(url, "--in") ?? url;
   const guests = all.slice(0, index + 1).filter((one) => one.startsWith(LISTEN)).length;
   const name = url.startsWith(LISTEN) ? `Guest ${guests}` : nameOf(url, `Input ${index + 1}`);
   return { ...sourceOf(url, settings), ...common(settings, url, index), name: settings.name ?? name };
@@ -142,7 +144,7 @@ function readInput(text: string, index: number, all: readonly string[]): Record<
 
 /** What is drawn for everybody to see: of a URL its host alone, for user, path and query may hold secrets. */
 function nameOf(url: string, otherwise: string): string {
-  const name = URL_SCHEME.test(url) && !/^file:/i.test(url) ? URL.parse(url)?.hostname : basename(url);
+  const name = URL_SCHEME.test(url) ? URL.parse(url)?.hostname : basename(url);
   return (name || otherwise).slice(0, 256);
 }
 
@@ -264,8 +266,13 @@ function refuseTwins({ sources, outputs }: MixSpec): void {
 
 function refuseExisting(spec: MixSpec): void {
   for (const output of spec.outputs) {
-    if (output.kind === "file" && existsSync(output.path)) {
-      throw new InvalidArgumentError("--out", `${output.path} exists; --overwrite replaces it`);
-    }
+    if (output.kind !== "file") continue;
+    const { path } = output;
+    if (existsSync(path)) throw new InvalidArgumentError("--out", `${path} exists; --overwrite replaces it`);
+    const manifests = [path.replace(/\.\w+$/, ".json"), `${path}.json`];
+    if (!manifests.every((manifest) => existsSync(manifest))) continue;
+    const both = manifests.join(" and ");
+    const why = "its manifest has no other place; --overwrite replaces a manifest, and no other file";
+    throw new InvalidArgumentError("--out", `${both} exist: ${why}`);
   }
 }

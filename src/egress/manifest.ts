@@ -78,13 +78,13 @@ async function writeSynced(path: string, flags: "w" | "r+", text: string): Promi
   await file.sync();
 }
 
-/** The manifest at `path`; undefined if there is none, or what is there is none. */
-export async function readManifest(path: string): Promise<Manifest | undefined> {
+/** The manifest at `path`; undefined if nothing is there, `foreign` if what is there is none and must stay as it is. */
+export async function readManifest(path: string): Promise<Manifest | "foreign" | undefined> {
   try {
     const value: unknown = JSON.parse(await readFile(path, "utf8"));
-    return isManifest(value) ? value : undefined;
-  } catch {
-    return undefined;
+    return isManifest(value) ? value : "foreign";
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "ENOENT" ? undefined : "foreign";
   }
 }
 

@@ -26,8 +26,9 @@ export interface RecordingStart {
 }
 
 /**
- * Where a recording lives: `name.mp4`, `name.2.mp4` and so on, and `name.json` beside them. It hands out files that
- * were not there before, and keeps the manifest; parts of the same mix and output from before a restart stay in it.
+ * Where a recording lives: `name.mp4`, `name.2.mp4` and so on, and beside them their manifest: `name.json`, or
+ * `name.mp4.json` where `name.json` is something else. It hands out files that were not there before, and keeps the
+ * manifest; parts of the same mix and output from before a restart stay in it.
  *
  * @throws {StorageError} `ERR_STORAGE` from every method.
  */
@@ -102,12 +103,7 @@ export class RecordingFolder {
   }
 
   async #takeOver({ overwrite, firstPart }: RecordingStart): Promise<void> {
-    let found = await readManifest(this.#manifestPath);
-    if (found?.parts.some((part) => extname(part.file) !== this.#extension)) {
-      // name.mp4 and name.mkv lie side by side: the second to come has its manifest under its full name.
-      this.#manifestPath = this.#fullManifestPath();
-      found = await readManifest(this.#manifestPath);
-    }
+    const found = await this.#findManifest();
     if (overwrite) await this.#remove(found);
     const names = await readdir(this.#folder);
     // Who deleted or moved all of the files has done with that recording, unless the caller says that it goes on.
@@ -116,6 +112,26 @@ export class RecordingFolder {
     const isTaken = goesOn || names.includes(this.#nameOf(1));
     const next = isTaken ? 1 + Math.max(0, ...names.map((name) => this.#numberOf(name))) : 1;
     this.#nextNumber = Math.max(firstPart, next);
+  }
+
+  /**
+   * Finds the manifest's place: where this recording has one, else where nothing is. A file of the user's and the
+   * manifest of name.mkv stay untouched; a recording that finds them has its manifest under its full name.
+   */
+  async #findManifest(): Promise<Manifest | undefined> {
+    const places = [...new Set([this.#manifestPath, this.#fullManifestPath()])];
+    const found = await Promise.all(places.map(readManifest));
+    const own = found.findIndex((one) => typeof one === "object" && this.#isOfThisKind(one));
+    const at = own >= 0 ? own : found.indexOf(undefined);
+    const [path, manifest] = [places[at], found[at]];
+    if (path === undefined)
+      throw new StorageError(`${places.join(" and ")}: no manifest of this recording, and not overwritten`);
+    this.#manifestPath = path;
+    return typeof manifest === "object" ? manifest : undefined;
+  }
+
+  #isOfThisKind({ parts }: Manifest): boolean {
+    return parts.every((part) => extname(part.file) === this.#extension);
   }
 
   /** Keeps what the manifest says; true if it is about this very recording. */

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { mixArguments } from "../../src/cli/mix-arguments.ts";
 
@@ -26,6 +29,7 @@ describe("the name of an input, which is drawn for everybody to see", () => {
     { input: "rtmp-listen:KEY,name=Ada", name: "Ada" },
     { input: "/media/talk.mp4", name: "talk.mp4" },
     { input: "talk.mp4", name: "talk.mp4" },
+    { input: "file:///media/my%20talk.mp4", name: "my talk.mp4" },
     { input: "test:moving", name: "test:moving" },
   ];
   test.each(cases)("$input is $name", ({ input, name }) => {
@@ -40,6 +44,13 @@ describe("the name of an input, which is drawn for everybody to see", () => {
       ["b", "Guest 2"],
     ]);
   });
+});
+
+test("a file: URL is the file it names, escapes and all", () => {
+  const [one, two] = sourcesOf("file:///media/my%20talk%231.mp4", "file://localhost/media/a.mp4,loop");
+  expect(one).toMatchObject({ kind: "pull", url: "/media/my talk#1.mp4" });
+  expect(two).toMatchObject({ kind: "pull", url: "/media/a.mp4", loop: true });
+  expect(refusal("--in", "file://server/a.mp4", ...OUT)).toBe("--in: is not a file URL of this machine");
 });
 
 describe("the door for publishers", () => {
@@ -78,5 +89,19 @@ test("a complaint about a URL tells no secret of it", () => {
   for (const complaint of complaints) {
     expect(complaint).toMatch(/:\/\/h/);
     expect(complaint).not.toContain("secret");
+  }
+});
+
+test("a recording whose manifest has no place is refused, unless --overwrite", () => {
+  const folder = mkdtempSync(join(tmpdir(), "tessera-arguments-"));
+  try {
+    const args = ["--in", "test:bars", "--out", join(folder, "show.mp4")];
+    writeFileSync(join(folder, "show.json"), "{}");
+    expect(refusal(...args)).toBe("none");
+    writeFileSync(join(folder, "show.mp4.json"), "{}");
+    expect(refusal(...args)).toMatch(/show\.json and .*show\.mp4\.json exist.*--overwrite/);
+    expect(refusal(...args, "--overwrite")).toBe("none");
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });

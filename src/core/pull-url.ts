@@ -1,3 +1,30 @@
+import { fileURLToPath } from "node:url";
+import { InvalidArgumentError } from "./error.ts";
+
+/** True if a pull's URL names a file of this machine: a path, or a `file:` URL. */
+export const isLocal = (url: string): boolean => !/^[a-z][a-z0-9+.-]*:/i.test(url) || /^file:/i.test(url);
+
+/**
+ * The path that a pull's URL names, decoded (RFC 8089); undefined if it names a peer.
+ *
+ * @param pointer where the URL stands, for the error.
+ * @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` for a `file:` URL of another machine, or what no path holds.
+ */
+export function localPath(url: string, pointer: string): string | undefined {
+  if (!isLocal(url)) return undefined;
+  const path = /^file:/i.test(url) ? decoded(url, pointer) : url;
+  if (path.includes("\0")) throw new InvalidArgumentError(pointer, "is not a path");
+  return path;
+}
+
+function decoded(url: string, pointer: string): string {
+  try {
+    return fileURLToPath(url);
+  } catch (cause) {
+    throw new InvalidArgumentError(pointer, "is not a file URL of this machine", { cause });
+  }
+}
+
 /**
  * Why a URL's query asks for what pulls do not do; undefined if it does not.
  *

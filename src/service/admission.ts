@@ -1,11 +1,11 @@
 import { Resolver } from "node:dns/promises";
 import { realpathSync } from "node:fs";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { OutputSpec } from "../contract/output-spec.ts";
 import type { SourceSpec } from "../contract/source-spec.ts";
 import { type DestinationPolicy, literalAddress } from "../core/destinations.ts";
 import { ForbiddenError, InvalidArgumentError } from "../core/error.ts";
+import { localPath } from "../core/pull-url.ts";
 import { within } from "./time.ts";
 
 export interface AdmissionOptions {
@@ -102,18 +102,6 @@ class ForbiddenAt extends ForbiddenError {
   constructor(pointer: string, problem: string) {
     super(`${pointer}: ${problem}`);
     this.pointer = pointer;
-  }
-}
-
-/** The path that a pull names, or undefined if it names a URL. */
-function localPath(url: string, pointer: string): string | undefined {
-  if (url.includes("\0")) throw new InvalidArgumentError(pointer, "is not a path");
-  if (!/^[a-z][a-z0-9+.-]*:/i.test(url)) return url;
-  if (!/^file:/i.test(url)) return undefined;
-  try {
-    return fileURLToPath(url);
-  } catch {
-    throw new InvalidArgumentError(pointer, "is not a file URL of this machine");
   }
 }
 

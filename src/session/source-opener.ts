@@ -2,6 +2,7 @@ import type { SourceSpec } from "../contract/source-spec.ts";
 import type { Identified } from "../contract/worker.ts";
 import type { DestinationRules } from "../core/destinations.ts";
 import { NotSupportedError } from "../core/error.ts";
+import { isLocal, localPath } from "../core/pull-url.ts";
 import { ms, us } from "../core/time.ts";
 import { openFile } from "../ingest/file.ts";
 import type { Ingest } from "../ingest/ingest.ts";
@@ -44,23 +45,24 @@ export class SourceOpener {
   kindOf(spec: SourceSpec): SourcePace {
     if (spec.kind === "test") return "file";
     if (spec.kind !== "pull") return "live";
-    if (isFile(spec.url)) return "file";
+    if (isLocal(spec.url)) return "file";
     return /^https?:/i.test(spec.url) ? "paced" : "live";
   }
 
   /** Whether an input that broke or ended is worth another attempt. */
   retries(spec: SourceSpec): boolean {
-    return spec.kind === "rtmp" || (spec.kind === "pull" && !isFile(spec.url));
+    return spec.kind === "rtmp" || (spec.kind === "pull" && !isLocal(spec.url));
   }
 
   /** @throws {NotSupportedError} `ERR_NOT_SUPPORTED` for kinds this build does not open. */
   open(spec: Identified<SourceSpec>, signal: AbortSignal): Ingest | RawIngest {
     const { clock, virtual, publishers, mix } = this.#options;
     switch (spec.kind) {
-      case "pull":
-        if (!isFile(spec.url))
-          return openPull({ url: spec.url, clock, signal, destinations: this.#options.destinations });
-        return openFile({ path: toPath(spec.url), clock, loop: spec.loop, sync: virtual, signal });
+      case "pull": {
+        const path = localPath(spec.url, "url");
+        if (path !== undefined) return openFile({ path, clock, loop: spec.loop, sync: virtual, signal });
+        return openPull({ url: spec.url, clock, signal, destinations: this.#options.destinations });
+      }
       case "rtmp":
         return publishers.open({ mix, source: spec.id }, clock, signal);
       case "test":
@@ -76,8 +78,3 @@ export class SourceOpener {
     }
   }
 }
-
-/** True for a path or a `file:` URL. */
-export const isFile = (url: string): boolean => !/^[a-z][a-z0-9+.-]*:\/\//i.test(url) || /^file:/i.test(url);
-
-const toPath = (url: string): string => (/^file:/i.test(url) ? new URL(url).pathname : url);

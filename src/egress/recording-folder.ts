@@ -32,9 +32,9 @@ export interface RecordingStart {
  *
  * @throws {StorageError} `ERR_STORAGE` from every method.
  */
-export class RecordingFolder {
-  /** Whose `name.json` is: name.mp4 and name.mkv may begin at the same time, before either has written it. */
-  static readonly #extensions = new Map<string, string>();
+export class RecordingFolder implements Disposable {
+  /** Those in use: name.mp4 and name.mkv may begin at the same time, before either has written `name.json`. */
+  static readonly #open = new Set<RecordingFolder>();
   readonly #folder: string;
   readonly #stem: string;
   readonly #extension: string;
@@ -50,9 +50,11 @@ export class RecordingFolder {
     this.#stem = basename(path, this.#extension);
     this.#owner = owner;
     const manifestPath = join(this.#folder, `${this.#stem}.json`);
-    const holder = RecordingFolder.#extensions.get(manifestPath) ?? this.#extension;
-    RecordingFolder.#extensions.set(manifestPath, holder);
-    this.#manifestPath = holder === this.#extension ? manifestPath : this.#fullManifestPath();
+    const isTaken = [...RecordingFolder.#open].some(
+      (other) => other.#manifestPath === manifestPath && other.#extension !== this.#extension,
+    );
+    this.#manifestPath = isTaken ? this.#fullManifestPath() : manifestPath;
+    RecordingFolder.#open.add(this);
   }
 
   static async open(path: string, owner: RecordingOwner, start: RecordingStart): Promise<RecordingFolder> {
@@ -61,8 +63,14 @@ export class RecordingFolder {
       await folder.#takeOver(start);
       return folder;
     } catch (error) {
+      folder[Symbol.dispose]();
       throw storageError(path, error);
     }
+  }
+
+  /** Nothing more is written; the manifest's name is free for others. */
+  [Symbol.dispose](): void {
+    RecordingFolder.#open.delete(this);
   }
 
   /** The next part's file, empty. */

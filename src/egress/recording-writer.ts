@@ -35,6 +35,7 @@ const writtenOf = ({ file, durationUs }: OpenPart): Written => ({ bytes: file.le
 
 /** What a {@link RecordingWriter} needs for its life. */
 export interface RecordingWriterOptions {
+  /** Taken over: disposed when nothing more is written. */
   readonly folder: Promise<RecordingFolder>;
   readonly events: EventQueue;
   readonly clock: Clock;
@@ -70,7 +71,7 @@ export class RecordingWriter {
 
   constructor(options: RecordingWriterOptions) {
     this.#options = options;
-    this.#done = this.#run();
+    this.#done = this.#run().finally(() => this.#leave());
   }
 
   /** Bytes and pictures that reached a file, and packets that did not. */
@@ -166,6 +167,11 @@ export class RecordingWriter {
       return;
     }
     await this.#abandon();
+  }
+
+  async #leave(): Promise<void> {
+    const folder = await this.#options.folder.catch(() => undefined);
+    folder?.[Symbol.dispose]();
   }
 
   async #next(): Promise<Job | undefined> {

@@ -1,6 +1,6 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Manifest } from "../../src/egress/manifest.ts";
 import { RecordingFolder } from "../../src/egress/recording-folder.ts";
@@ -24,7 +24,7 @@ async function record(recording: RecordingFolder, text = "media"): Promise<strin
   if (part === undefined) throw new Error("no part");
   await part.append(Buffer.from(text));
   await part.close();
-  const file = part.path.slice(folder.length + 1);
+  const file = basename(part.path);
   const startedAt = "2026-11-20T12:00:00.000Z";
   await recording.note({ file, startPtsUs: 0, durationUs: 1, bytes: text.length, closed: true, startedAt });
   return file;
@@ -68,4 +68,30 @@ describe("a file of the user's where the manifest would be", () => {
       await expect(opened("show.mp4", overwrite)).rejects.toMatchObject({ code: "ERR_STORAGE" });
       expect(["show.mp4", "show.json", "show.mp4.json"].map(textAt)).toEqual(["precious", "{}", "[]"]);
     });
+});
+
+describe("name.mp4 and name.mkv", () => {
+  test("at the same time have a manifest each", async () => {
+    const [mp4, mkv] = await Promise.all([opened("a.mp4"), opened("a.mkv")]);
+    await Promise.all([record(mp4), record(mkv)]);
+    expect([filesIn("a.json"), filesIn("a.mkv.json")]).toEqual([["a.mp4"], ["a.mkv"]]);
+  });
+
+  test("one after the other, the first being gone, both have it under the short name", async () => {
+    using mp4 = await opened("a.mp4");
+    await record(mp4);
+    mp4[Symbol.dispose]();
+    for (const file of readdirSync(folder)) rmSync(at(file));
+    using mkv = await opened("a.mkv");
+    await record(mkv);
+    expect(filesIn("a.json")).toEqual(["a.mkv"]);
+    expect(readdirSync(folder).sort()).toEqual(["a.json", "a.mkv"]);
+  });
+
+  test("a folder that could not be opened holds no name", async () => {
+    await expect(opened("later/a.mp4")).rejects.toMatchObject({ code: "ERR_STORAGE" });
+    mkdirSync(at("later"));
+    await record(await opened("later/a.mkv"), "media");
+    expect(readdirSync(at("later")).sort()).toEqual(["a.json", "a.mkv"]);
+  });
 });

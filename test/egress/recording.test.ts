@@ -203,6 +203,17 @@ describe.each(["mp4", "mkv"])("%s", (extension) => {
     }
   });
 
+  test("a recording that is over leaves its manifest's name to another", async () => {
+    const other = extension === "mp4" ? "mkv" : "mp4";
+    for (const one of [name, `r.${other}`]) {
+      const { recording } = begin(one, media({ frames: 60 }));
+      for (const packet of media({ frames: 60 }).packets) recording.push(packet);
+      await recording.close();
+      expect(readdirSync(folder).sort()).toEqual(["r.json", one].sort());
+      for (const file of readdirSync(folder)) unlinkSync(join(folder, file));
+    }
+  });
+
   test("another mix under the same name keeps what the manifest said", async () => {
     for (const mix of ["one", "two"]) {
       const { recording } = begin(name, media({ frames: 60 }), { mix });

@@ -1,4 +1,4 @@
-import type { ErrorInfo } from "../core/error.ts";
+import { type ErrorInfo, errorInfo } from "../core/error.ts";
 import type { Packet } from "../media/packet.ts";
 import type { SumHandle } from "../mixer/audio/audio-mixer.ts";
 import type { AudioEncode } from "./encodes.ts";
@@ -21,6 +21,7 @@ export class MinusFeed {
   readonly #fromOwn: PacketTaker;
   #own: AudioEncode | undefined;
   #sharedTicks = 0;
+  #isLost = false;
 
   constructor(options: {
     readonly shared: AudioEncode;
@@ -41,12 +42,12 @@ export class MinusFeed {
     this.#shared.users.add(this.#fromShared);
   }
 
-  /** Before the encodes of a tick: decides which one this listener hears. */
+  /** Before the encodes of a tick: decides which one this listener hears. Never throws. */
   tick(): void {
+    if (this.#isLost) return;
     this.#sharedTicks = this.#sound.shared ? this.#sharedTicks + 1 : 0;
     if (this.#sharedTicks === 0 && this.#own === undefined) {
-      this.#own = this.#openOwn();
-      this.#own.users.add(this.#fromOwn);
+      this.#goOwn();
     } else if (this.#sharedTicks > WARM_TICKS && this.#own !== undefined) {
       this.#letGo(this.#own);
     }
@@ -64,6 +65,17 @@ export class MinusFeed {
     this.#sound[Symbol.dispose]();
   }
 
+  /** Without an encoder of its own it would hear itself: it is lost. */
+  #goOwn(): void {
+    try {
+      this.#own = this.#openOwn();
+      this.#own.users.add(this.#fromOwn);
+    } catch (error) {
+      this.#isLost = true;
+      this.#user.lost(errorInfo(error));
+    }
+  }
+
   #letGo(own: AudioEncode): void {
     own.users.delete(this.#fromOwn);
     this.#own = undefined;
@@ -71,6 +83,6 @@ export class MinusFeed {
   }
 
   #forward(packet: Packet, isOwn: boolean): void {
-    if (isOwn === (this.#own !== undefined)) this.#user.take(packet);
+    if (isOwn === (this.#own !== undefined) && !this.#isLost) this.#user.take(packet);
   }
 }

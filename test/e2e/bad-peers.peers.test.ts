@@ -79,8 +79,8 @@ requirePeer("ffmpeg", "nginx-rtmp")("a push whose peer goes wrong while it is li
       const last = result.events.findLast(
         (event) => "output" in event && event.output === "out1" && event.type !== "output.ended",
       );
-      // Who may come back is live again at the end; who is refused to the end is not complete.
-      if (fault === "close") expect(last?.type).toBe("output.live");
+      // Who may come back at once is live again at the end; who is refused to the end is not complete.
+      if (fault !== "deaf") expect(last?.type === "output.live").toBe(fault === "close");
       await expectWhole(good, result, last?.type === "output.live" ? 0 : 1);
     },
   );
@@ -131,11 +131,7 @@ requirePeer("ffmpeg", "nginx-rtmp")("a pull whose peer goes wrong", () => {
     await expectWhole(good, await run.finish(), 0);
   });
 
-  test.each([
-    ["refuses", "ERR_PEER_UNREACHABLE"],
-    ["never answers", "ERR_PEER_UNREACHABLE"],
-    ["sends garbage", "ERR_"],
-  ])("an HTTP peer that %s", async (how, code) => {
+  test.each(["refuses", "never answers", "sends garbage"])("an HTTP peer that %s", async (how) => {
     using folder = new Folder();
     const good = folder.file("good.mp4");
     const server = how === "refuses" ? undefined : await badServer(how === "sends garbage");
@@ -148,7 +144,7 @@ requirePeer("ffmpeg", "nginx-rtmp")("a pull whose peer goes wrong", () => {
     server?.server.close();
     if (server !== undefined) expect(server.connections()).toBeGreaterThan(0);
     const offline = result.events.find((event) => event.type === "source.offline");
-    expect(offline).toMatchObject({ source: "in2", error: { code: expect.stringContaining(code) } });
+    expect(offline).toMatchObject({ source: "in2", error: { code: "ERR_PEER_UNREACHABLE" } });
     await expectWhole(good, result, 0);
   });
 });

@@ -178,17 +178,15 @@ requirePeer("ffmpeg")("live clock: an RTMP publisher", () => {
     const port = await freePort();
     const listen = ["--rtmp", `127.0.0.1:${port}`, "--token", "secret"];
     const out = outputs(folder.file("a.mp4"));
-    await using run = await MixRun.start(
-      [...inputs("rtmp-listen:cam"), ...listen, ...SMALL, "--duration", "3", ...out],
-      LIVE,
-    );
-    await until("the door is open", () => canConnect(port));
+    await using run = await MixRun.start([...inputs("rtmp-listen:cam"), ...listen, ...SMALL, ...out], LIVE);
+    await run.waitFor("output.live");
     const media = await counterVideo({ seconds: 1 });
     for (const path of ["cam?token=wrong", "cam", "other?token=secret"]) {
       await using publisher = await publish(media, `rtmp://127.0.0.1:${port}/live/${path}`, 5);
       expect((await publisher.exited).code).not.toBe(0);
     }
-    const { code, events } = await run.finish();
+    expect(run.hasExited).toBe(false);
+    const { code, events } = await run.stop();
     expect(code).toBe(0);
     expect(events.filter(({ type }) => type === "source.online")).toEqual([]);
   });

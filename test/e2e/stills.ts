@@ -47,6 +47,13 @@ export function colourAt({ width, height, rgb }: Still, x: number, y: number): R
 export const distance = (a: Rgb, b: Rgb): number =>
   Math.max(Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1]), Math.abs(a[2] - b[2]));
 
+/** How much two pictures of one size differ, per pixel of green. */
+export function difference(a: Still, b: Still): number {
+  let sum = 0;
+  for (let at = 1; at < a.rgb.length; at += 3) sum += Math.abs((a.rgb[at] ?? 0) - (b.rgb[at] ?? 0));
+  return sum / (a.width * a.height);
+}
+
 /** How much lines differ from the lines around them, per pixel of green: combs of interlaced pictures make it large. */
 export function combing({ width, height, rgb }: Still): number {
   let sum = 0;

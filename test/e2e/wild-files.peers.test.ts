@@ -14,7 +14,7 @@ const GRIDS = [3, 2, 1].map((count) => ({ ...SIZE, count }));
 const SMALL = ["--size", "640x360", "--fast"];
 const X264 = ["-c:v", "libx264", "-preset", "veryfast"];
 
-/** The numbers of source 0 in the mix of these files. */
+/** What the mix of these files shows of each, how it sounds, and what the program said of it. */
 async function mixed(files: readonly string[], args: readonly string[] = []) {
   using folder = new Folder();
   const file = folder.file("out.mkv");

@@ -16,7 +16,7 @@ import {
   YELLOW,
 } from "./painted.ts";
 import { Folder, inputs, mixWell, outputs } from "./program.ts";
-import { colourAt, combing, distance, type Rgb, type Still, stillAt } from "./stills.ts";
+import { colourAt, combing, difference, distance, type Rgb, type Still, stillAt } from "./stills.ts";
 
 requirePeer("ffmpeg")("colours, through the whole program, against what was painted", () => {
   const cases = [
@@ -133,12 +133,18 @@ requirePeer("ffmpeg")("shapes", () => {
     const [a, b] = [folder.file("plain.mp4"), folder.file("laced.mp4")];
     await mixWell([...inputs(plain), ...FINE, ...outputs(a)]);
     await mixWell([...inputs(laced), ...FINE, ...outputs(b)]);
-    for (const atS of [0.5, 1.5]) {
+    const times = [0.5, 1.5];
+    for (const atS of times) {
       const raw = combing(await stillAt(laced, atS, SIZE));
       const clean = combing(await stillAt(a, atS, SIZE));
       const ours = combing(await stillAt(b, atS, SIZE));
       expect(raw).toBeGreaterThan(1.3 * clean); // The input really is combed.
       expect(ours).toBeLessThan(1.1 * clean);
     }
+    const moved = async (file: string): Promise<number> => {
+      const [early, later] = await Promise.all(times.map((atS) => stillAt(file, atS, SIZE)));
+      return early && later ? difference(early, later) : 0;
+    };
+    expect(await moved(b)).toBeGreaterThan(0.8 * (await moved(a)));
   });
 });

@@ -87,20 +87,20 @@ requirePeer("ffmpeg", "gstreamer")("publishers at the RTMP door", () => {
     await using node = await Served.start();
     const outputs = [{ kind: "file", id: "main", path: "main.mp4" }];
     await node.call("mix.create", { id: "m", views: [VIEW], outputs });
-    // Always two of them: in the order of sending, stamps are out of step by 100 ms and more.
+    // Always two of them: in the order of sending, stamps are out of step by three pictures, which is 100 ms.
     const codec = ["-bf", "2", "-b_strategy", "0"];
     const media = await counterVideo({ seconds: 30, width: 320, height: 180, codec });
     await using _camera = await publish(media, `rtmp://127.0.0.1:${node.rtmpPort}/live/m?source=cam`);
     await node.happened("m", "source.online", "cam");
-    // What the joining cost is remembered for ten seconds; out of order they would be for ever.
     const isPrompt = ({ decoded, jitterMs, delayMs }: SourceStatus): boolean =>
-      decoded > 60 && jitterMs < 75 && delayMs < 100;
+      decoded > 60 && jitterMs < 90 && delayMs < 130;
+    // What joining cost, or a busy machine, is remembered for ten seconds; their order would be there for ever.
     await until(
       "no delay but the network's",
       async () => isPrompt(await node.sourceStats("m", "cam")),
-      40_000,
+      60_000,
     );
-  }, 60_000);
+  }, 90_000);
 
   test("mean harm and do none: mutated packets, one byte a second, chunks of 16 MB", async () => {
     await using node = await Served.start();
@@ -187,11 +187,12 @@ requirePeer("ffmpeg", "openssl")("publishers at the RTMPS door", () => {
     await using mute = await RawPublisher.open(port);
     expect(await plain.publish("m?source=other"), "plain RTMP where TLS is spoken").toBeUndefined();
     const secure = connectTls({ port: node.rtmpPort, host: "127.0.0.1", rejectUnauthorized: false });
-    await until("TLS where plain RTMP is spoken is cut off", () => secure.once("error", () => {}).destroyed);
+    secure.on("error", () => {}); // What it is told when it is cut off does not matter.
+    await until("TLS where plain RTMP is spoken is cut off", () => secure.destroyed);
     await until("who says nothing is cut off", () => mute.isClosed);
-    const intruder = await publish(media, `rtmps://127.0.0.1:${port}/live/m?source=cam`, 5);
+    await using intruder = await publish(media, `rtmps://127.0.0.1:${port}/live/m?source=cam`, 5);
     expect((await intruder.exited).code, "the key is in use at either door").not.toBe(0);
-    const other = await publish(media, `rtmp://127.0.0.1:${node.rtmpPort}/live/m?source=cam`, 5);
+    await using other = await publish(media, `rtmp://127.0.0.1:${node.rtmpPort}/live/m?source=cam`, 5);
     expect((await other.exited).code, "the key is in use at either door").not.toBe(0);
 
     const after = await node.stats("m");

@@ -91,7 +91,9 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     for (const source of ["test", "camera", "file", "pushed"])
       await node.happened("m", "source.online", source);
     for (const output of ["rec", "push", "rtp", "solo"]) await node.happened("m", "output.live", output);
-    await sleep(3000);
+    for (const output of ["rec", "push", "solo"])
+      await node.sent("m", output, (await node.outputStats("m", output)).frames + 75);
+    await until("sound by RTP", () => rtpPackets > 100);
     await snapshot(node, "m", "kinds.png");
     const { outputs } = await node.stats("m");
     const { placements } = await node.layout("m");
@@ -102,7 +104,6 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     expect(outputs.map(({ id, state }) => [id, state])).toEqual(
       ["rec", "push", "rtp", "solo"].map((id) => [id, "live"]),
     );
-    expect(rtpPackets).toBeGreaterThan(100);
     const joined = ["test", "camera", "file", "pushed"];
     for (const [index, source] of joined.entries()) {
       const place = placements.find((one) => one.source === source) ?? NOWHERE;
@@ -122,7 +123,7 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     expect(seqs).toEqual(seqs.map((_, index) => index + 1));
   }, 90_000);
 
-  test("mute, gain and crop take effect when they are asked for", async () => {
+  test("mute and gain take effect when they are asked for", async () => {
     await using node = await Served.start();
     const sources = [{ ...counter, tone: 1000 }];
     const outputs = [{ kind: "file", id: "rec", path: "rec.mp4" }];
@@ -253,14 +254,13 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
       near(await face(), [0, 255, 0]),
     );
     await node.call("source.update", { mix: "m", source: "count", avatar: null });
-    await sleep(700);
-    await snapshot(node, "m", "card.png");
+    await until("a card in place of the avatar", async () => !near(await face(), [0, 255, 0]));
     await node.call("source.remove", { mix: "m", source: "count" });
     await node.call("source.remove", { mix: "m", source: "bars" });
     await node.call("view.update", { mix: "m", view: "main", slate: null });
-    await sleep(700);
-    const empty = await pixel(await snapshot(node, "m", "empty.png"), 320, 180);
-    expect(near(empty, [0x10, 0x14, 0x18]), `${empty}`).toBe(true);
+    const middle = async (): Promise<number[]> =>
+      await pixel(await snapshot(node, "m", "empty.png"), 320, 180);
+    await until("nothing but the background", async () => near(await middle(), [0x10, 0x14, 0x18]));
     const jpeg = await fetch(`${node.url}/snapshot/m/main.jpg`);
     expect(jpeg.headers.get("content-type")).toBe("image/jpeg");
     expect((await node.send("asset.put", { name: "bad", data: "AAAA" })).error?.data?.fault).toBe("caller");
@@ -347,9 +347,9 @@ requirePeer("ffmpeg", "nginx-rtmp")("a mix from its creation to its end", () => 
     expect(await code("mix.create", { id: "mine" }, control)).toBe("ERR_UNAUTHORIZED");
     expect(await code("mix.get", get, "wrong")).toBe("ERR_UNAUTHORIZED");
     expect(await code("snapshot.take", { mix: "m" }, play)).toBe("fine");
-    const brief = await issue(["control"], 0.5);
-    await sleep(700);
-    expect(await code("mix.get", get, brief)).toBe("ERR_UNAUTHORIZED");
+    const brief = await issue(["control"], 1);
+    expect(await code("mix.get", get, brief)).toBe("fine");
+    await until("it has run out", async () => (await code("mix.get", get, brief)) === "ERR_UNAUTHORIZED");
     expect(
       (
         await fetch(`${node.url}/rpc`, {

@@ -58,7 +58,8 @@ export class Folder implements Disposable {
 
 /**
  * `tessera serve` with its real workers, as users start it, with every event of it since the start. Disposal checks
- * what must hold at any time: nothing in the log that only a bug writes, and no codec in the control process.
+ * what must hold at any time: nothing in the log that only a bug writes, no codec in the control process, and every
+ * event of a mix in its place.
  */
 export class Served implements AsyncDisposable {
   readonly program: Program;
@@ -241,6 +242,7 @@ export class Served implements AsyncDisposable {
   }
 
   #check(maps: string): void {
+    if (this.#events?.fault !== undefined) throw new Error(this.#events.fault);
     const said = BROKEN.exec(this.program.stderr);
     if (said !== null) {
       const around = this.program.stderr.slice(Math.max(0, said.index - 600), said.index + 2000);
@@ -254,7 +256,11 @@ export class Served implements AsyncDisposable {
 /** Events over a WebSocket, with their numbers checked: a gap or a repetition is an error. */
 class EventStream {
   readonly events: MixEvent[] = [];
+  /** What was wrong with their numbers, first of all. */
+  fault: string | undefined;
   readonly #socket: WebSocket;
+  /** The last number of each mix. */
+  readonly #numbers = new Map<string, number>();
 
   static async open(url: string, token: string | undefined): Promise<EventStream> {
     const protocols = token === undefined ? ["tessera"] : ["tessera", `bearer.${token}`];
@@ -275,8 +281,18 @@ class EventStream {
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => {
       const message = JSON.parse(String(data)) as { method?: string; params?: MixEvent };
-      if (message.method === "event" && message.params !== undefined) this.events.push(message.params);
+      if (message.method === "event" && message.params !== undefined) this.#take(message.params);
     });
+  }
+
+  #take(event: MixEvent): void {
+    const { mix, seq, type } = event;
+    const before = this.#numbers.get(mix) ?? seq - 1;
+    if (seq !== before + 1) this.fault ??= `event ${seq} (${type}) of mix ${mix} came after ${before}`;
+    // Another mix may have its id afterwards, and counts from the beginning.
+    if (type === "mix.closed") this.#numbers.delete(mix);
+    else this.#numbers.set(mix, seq);
+    this.events.push(event);
   }
 
   close(): void {

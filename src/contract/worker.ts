@@ -2,6 +2,7 @@ import type { DestinationRules } from "../core/destinations.ts";
 import type { ErrorInfo } from "../core/error.ts";
 import type { LayoutDocument } from "../layout/document.ts";
 import type { MixEventBody, PlacementInfo } from "./events.ts";
+import type { LayoutChange } from "./layout-change.ts";
 import type { OutputSpec, OutputUpdate } from "./output-spec.ts";
 import type { SourceSpec, SourceUpdate } from "./source-spec.ts";
 import type { MixStats } from "./status.ts";
@@ -62,7 +63,7 @@ export interface WorkerSettings {
   readonly waitForInputs?: boolean | undefined;
 }
 
-/** What control may ask of a worker: params and result of each method. All are answered at once, none waits for a peer. */
+/** What control may ask of a worker: params and result of each method. None waits for a peer. */
 export interface WorkerMethods {
   "mix.open": { params: { state: MixState; settings: WorkerSettings }; result: null };
   /** Ends the mix: outputs are finished and closed. */
@@ -76,8 +77,16 @@ export interface WorkerMethods {
   "view.add": { params: { mix: string; view: ViewState }; result: null };
   "view.update": { params: { mix: string; view: ViewState }; result: null };
   "view.remove": { params: { mix: string; id: string }; result: null };
+  /** Answered when it is on air. */
   "layout.set": {
-    params: { mix: string; view: ViewState; atPtsUs?: number | undefined; dryRun: boolean };
+    params: {
+      mix: string;
+      view: ViewState;
+      /** What `view` was made by: laid over what is on air when its time comes. Absent: `view` as it stands. */
+      change?: LayoutChange | undefined;
+      atPtsUs?: number | undefined;
+      dryRun: boolean;
+    };
     result: LayoutReceipt;
   };
   "layout.get": { params: { mix: string; view: string }; result: LayoutReceipt };

@@ -2,12 +2,14 @@ import { z } from "zod";
 import { Id } from "../contract/source-spec.ts";
 import type { MixState, ViewState } from "../contract/worker.ts";
 import { InvalidArgumentError, RevisionError } from "../core/error.ts";
+import type { LayoutDocument } from "../layout/document.ts";
+import type { Mix } from "../service/mix.ts";
 import type { Service } from "../service/service.ts";
-import { changed, viewIn } from "../service/state.ts";
+import { viewIn } from "../service/state.ts";
 import { type Method, method, ofMix } from "./method.ts";
 import { refuseLayoutSet } from "./not-supported.ts";
 
-/** A mix's requests wait for each other, and none waits longer than a caller does. */
+/** No answer takes longer than a caller waits. */
 const MAX_AHEAD_US = 10_000_000;
 
 /** Checked as a layout and not here, so that its faults are `ERR_LAYOUT_INVALID`. */
@@ -42,18 +44,12 @@ export const LAYOUT_METHODS: readonly Method[] = [
           "/at",
           `is more than 10 s ahead of the mix, which is at ${mix.nowUs()}`,
         );
-      if (params.expect !== undefined && params.expect !== before.revision) {
-        throw new RevisionError(`view ${before.id} is at revision ${before.revision}, not ${params.expect}`);
-      }
-      const view: ViewState = {
-        ...before,
-        layout: documentOf(service, params.layout, before),
-        assign: assigned(before.assign, params.assign ?? {}, mix.state),
-        revision: before.revision + 1,
-      };
-      const views = mix.state.views.map((one) => (one.id === view.id ? view : one));
-      const options = { atPtsUs: params.at, dryRun: params.dryRun };
-      return await mix.setLayout(changed(mix.state, { views }), view.id, options);
+      checkRevision(mix, before, params.expect);
+      const layout = params.layout === undefined ? undefined : documentOf(service, params.layout);
+      const change = { layout, assign: assignable(params.assign ?? {}, mix.state), revisions: 1 } as const;
+      if (params.dryRun) return await mix.layouts.preview(before.id, change);
+      if (params.at === undefined) return await mix.layouts.set(before.id, change);
+      return await mix.layouts.setAt(before.id, change, params.at);
     },
   }),
   method({
@@ -62,30 +58,27 @@ export const LAYOUT_METHODS: readonly Method[] = [
     reads: true,
     params: z.strictObject({ mix: Id, view: Id.default("main") }),
     covers: ofMix,
-    handle: ({ service }, { mix, view }) => service.mix(mix).layout(view),
+    handle: ({ service }, { mix, view }) => service.mix(mix).layouts.get(view),
   }),
 ];
 
-function documentOf(service: Service, layout: z.output<typeof LayoutSet>["layout"], before: ViewState) {
-  if (layout === undefined) return before.layout;
-  return typeof layout === "string"
-    ? service.layouts.named(layout, "/layout")
-    : service.layouts.check(layout, "/layout");
+/** Who schedules a change has changed the view for everybody who comes after, though it is not to be seen yet. */
+function checkRevision(mix: Mix, { id, revision }: ViewState, expect: number | undefined): void {
+  const scheduled = mix.layouts.scheduled(id);
+  if (expect === undefined || expect === revision + scheduled) return;
+  const more = scheduled === 0 ? "" : ` with ${scheduled} more to come`;
+  throw new RevisionError(`view ${id} is at revision ${revision}${more}, not ${expect}`);
 }
 
-function assigned(
-  before: ViewState["assign"],
-  change: Readonly<Record<string, string | null>>,
-  state: MixState,
-): Record<string, string> {
-  const known = new Set(state.sources.map(({ id }) => id));
-  const next = new Map(Object.entries(before));
-  for (const [slot, source] of Object.entries(change)) {
-    if (source !== null && source !== "empty" && !known.has(source)) {
-      throw new InvalidArgumentError(`/assign/${slot}`, `there is no source ${source}`);
-    }
-    if (source === null) next.delete(slot);
-    else next.set(slot, source);
+const documentOf = (service: Service, layout: string | object): LayoutDocument =>
+  typeof layout === "string"
+    ? service.layouts.named(layout, "/layout")
+    : service.layouts.check(layout, "/layout");
+
+function assignable<T extends Readonly<Record<string, string | null>>>(assign: T, state: MixState): T {
+  const known = new Set(["empty", null, ...state.sources.map(({ id }) => id)]);
+  for (const [slot, source] of Object.entries(assign)) {
+    if (!known.has(source)) throw new InvalidArgumentError(`/assign/${slot}`, `there is no source ${source}`);
   }
-  return Object.fromEntries(next);
+  return assign;
 }

@@ -3,7 +3,7 @@ import { parse } from "../contract/parse.ts";
 import type { Service } from "../service/service.ts";
 import { type Action, demand, type Grant } from "../service/tokens.ts";
 
-/** Who calls, and what they call upon. */
+/** Who calls, and what they call upon. One per connection: what it reads comes after what it changed before. */
 export interface Context {
   readonly service: Service;
   readonly grant: Grant;
@@ -32,7 +32,10 @@ interface Definition<Shape extends z.ZodObject> {
   readonly covers: (params: z.output<Shape>) => string | undefined;
   /** The mix in whose order it runs, if that is another one. */
   readonly runsIn?: (params: z.output<Shape>) => string | undefined;
-  /** It changes nothing, so an idempotency key has nothing to guard and its answer, which may be large, is not kept. */
+  /**
+   * It changes nothing, so it waits for no other caller's requests, an idempotency key has nothing to guard, and its
+   * answer, which may be large, is not kept.
+   */
   readonly reads?: true;
   /** Fills in what the caller left to us, before anything else. */
   readonly complete?: (
@@ -53,9 +56,11 @@ export function method<Shape extends z.ZodObject>(definition: Definition<Shape>)
     const given = rest as z.output<Shape>;
     const params = { ...given, ...complete?.(given, idempotencyKey) };
     demand(context.grant, action, covers(params));
-    const key = reads === true ? undefined : idempotencyKey;
-    const request = { mix: runsIn(params), idempotencyKey: key, body: [name, given] };
-    return await context.service.run(request, async () => await handle(context, params));
+    const work = async (): Promise<unknown> => await handle(context, params);
+    const mix = runsIn(params);
+    if (reads === true) return await context.service.read(context, mix, work);
+    const request = { mix, idempotencyKey, body: [name, given], caller: context };
+    return await context.service.run(request, work);
   };
   return { name, params: schema, call };
 }

@@ -1,7 +1,7 @@
 import { relative } from "node:path";
 import type { MixEventBody } from "../contract/events.ts";
 import type { MixStats } from "../contract/status.ts";
-import type { LayoutReceipt, MixState, Snapshot, ViewState, WorkerSettings } from "../contract/worker.ts";
+import type { MixState, Snapshot, WorkerSettings } from "../contract/worker.ts";
 import { BusyError, type ErrorInfo, errorInfo, RemoteError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import { Absence } from "./absence.ts";
@@ -15,6 +15,7 @@ import { reached } from "./reached.ts";
 import { sourceIn, viewIn } from "./state.ts";
 import type { ControlState, StoredMix } from "./store.ts";
 import { delay } from "./time.ts";
+import { type LayoutHost, ViewLayouts } from "./view-layouts.ts";
 import type { MixMessage, WorkerExit, WorkerProcess } from "./worker.ts";
 import type { WorkerPool } from "./worker-pool.ts";
 
@@ -37,8 +38,9 @@ const SNAPSHOT_MS = 5000;
 const REFRESH_MS = 5000;
 
 /** One mix: its state, and the worker that runs it. Callers see to it that changes come one at a time. */
-export class Mix implements Runnable {
+export class Mix implements Runnable, LayoutHost {
   readonly status: MixStatus = new MixStatus();
+  readonly layouts: ViewLayouts = new ViewLayouts(this);
   readonly #host: MixHost;
   readonly #log: Logger;
   readonly #clock: MixClock;
@@ -170,31 +172,13 @@ export class Mix implements Runnable {
       }
       now = reached(now, next, one);
     }
-    this.#commit(next);
+    this.commit(next);
     return said;
   }
 
-  /**
-   * Puts a view's layout on air. With `dryRun` it only says what would be.
-   *
-   * @param next the state with the new view in it.
-   */
-  async setLayout(
-    next: MixState,
-    view: string,
-    options: { readonly atPtsUs?: number | undefined; readonly dryRun: boolean },
-  ): Promise<LayoutReceipt> {
-    const worker = await this.#runner.worker();
-    const wanted: ViewState = viewIn(next, view);
-    const receipt = await worker.call("layout.set", { mix: this.id, view: wanted, ...options });
-    if (!options.dryRun) this.#commit(next);
-    return receipt;
-  }
-
-  async layout(view: string): Promise<LayoutReceipt> {
-    viewIn(this.#state, view);
-    const worker = await this.#runner.worker();
-    return await worker.call("layout.get", { mix: this.id, view });
+  /** For {@link layouts}. */
+  running(): Promise<WorkerProcess> {
+    return this.#runner.worker();
   }
 
   /** Begins a new part of a recording. */
@@ -301,7 +285,8 @@ export class Mix implements Runnable {
     return relative(this.#host.settings.dataDir, path);
   }
 
-  #commit(next: MixState): void {
+  /** For {@link layouts}: makes `next` the state; the worker has it already. */
+  commit(next: MixState): void {
     const before = this.#state;
     this.#state = next;
     this.#dirty = true;

@@ -1,3 +1,4 @@
+import type { LayoutChange } from "../contract/layout-change.ts";
 import type { OutputUpdate } from "../contract/output-spec.ts";
 import type { SourceUpdate } from "../contract/source-spec.ts";
 import type { MixState, ViewState, WorkerMethod, WorkerMethods } from "../contract/worker.ts";
@@ -75,9 +76,16 @@ function viewSteps(mix: string, a: ViewState, b: ViewState): Step[] {
   const steps: Step[] = [];
   if (!same(a.slate, b.slate)) steps.push(step("view.update", { mix, view: b }));
   if (!same([a.layout, a.assign], [b.layout, b.assign])) {
-    steps.push(step("layout.set", { mix, view: b, dryRun: false }));
+    steps.push(step("layout.set", { mix, view: b, change: reassigned(a, b), dryRun: false }));
   }
   return steps;
+}
+
+/** Assignments that go with their source leave alone a layout that comes on air just now. */
+function reassigned(a: ViewState, b: ViewState): LayoutChange | undefined {
+  if (a.revision !== b.revision || !same(a.layout, b.layout)) return undefined;
+  const gone = Object.keys(a.assign).filter((slot) => !(slot in b.assign));
+  return { assign: { ...Object.fromEntries(gone.map((slot) => [slot, null])), ...b.assign }, revisions: 0 };
 }
 
 const SOURCE_FIELDS = [

@@ -16,7 +16,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { Layouts } from "./layouts.ts";
 import { Mix, type MixHost } from "./mix.ts";
 import { Publishers } from "./publishers.ts";
-import { type Request, Requests, type ScopedAnswer } from "./requests.ts";
+import { type Later, type Request, Requests, type ScopedAnswer } from "./requests.ts";
 import { changed, exclusiveTarget, sourceIn, stateOf, withoutSource } from "./state.ts";
 import { Store, type StoredMix } from "./store.ts";
 import { monotonicMs, wallMs, within } from "./time.ts";
@@ -166,8 +166,13 @@ export class Service implements AsyncDisposable {
   }
 
   /** Carries out a request in its turn; see {@link Requests.run}. */
-  run<T>(request: Request, work: () => Promise<T>): Promise<T> {
+  run<T>(request: Request, work: () => Promise<T | Later<T>>): Promise<T> {
     return this.#requests.run(request, work);
+  }
+
+  /** Answers who only reads; see {@link Requests.read}. */
+  read<T>(caller: object, mix: string | undefined, work: () => Promise<T>): Promise<T> {
+    return this.#requests.read(caller, mix, work);
   }
 
   /** As {@link run}, for the node's own work on a mix. */

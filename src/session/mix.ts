@@ -1,4 +1,5 @@
 import type { MixEventBody } from "../contract/events.ts";
+import type { LayoutChange } from "../contract/layout-change.ts";
 import type { OutputSpec, OutputUpdate } from "../contract/output-spec.ts";
 import type { SourceSpec, SourceUpdate } from "../contract/source-spec.ts";
 import type { MixStats } from "../contract/status.ts";
@@ -191,10 +192,14 @@ export class Mix {
     this.#view(state.id).update(state);
   }
 
-  setLayout(view: ViewState, atUs: number | undefined, dryRun: boolean): Promise<LayoutReceipt> {
-    const target = this.#view(view.id);
-    if (dryRun) return Promise.resolve(target.preview(view));
-    return target.setLayout(view, atUs === undefined ? undefined : us(atUs));
+  setLayout(
+    view: ViewState,
+    atUs: number | undefined,
+    dryRun: boolean,
+    change?: LayoutChange,
+  ): Promise<LayoutReceipt> {
+    if (dryRun) return Promise.resolve(this.#view(view.id).preview(view));
+    return this.#view(view.id).setLayout(view, atUs === undefined ? undefined : us(atUs), change);
   }
 
   layout(view: string): LayoutReceipt {

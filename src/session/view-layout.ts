@@ -1,4 +1,5 @@
 import type { MixEventBody } from "../contract/events.ts";
+import { type LayoutChange, laidOver } from "../contract/layout-change.ts";
 import type { LayoutReceipt, ViewState } from "../contract/worker.ts";
 import { frameTime, type Rational } from "../core/rational.ts";
 import type { LayoutSource } from "../layout/arrangement.ts";
@@ -13,9 +14,14 @@ export interface LayoutContext {
   emit(event: MixEventBody): void;
 }
 
-/** A change of layout that waits for its frame. */
-interface Pending {
+/** A layout to come: `state`, or what `change` makes of what is on air by then. */
+interface Wanted {
   readonly state: ViewState;
+  readonly change?: LayoutChange | undefined;
+}
+
+/** A change of layout that waits for its frame. */
+interface Pending extends Wanted {
   readonly frame: number;
   /** The frame that was asked for has passed. */
   readonly late: boolean;
@@ -66,9 +72,9 @@ export class ViewLayout {
    *
    * @param next the first frame that is not composed yet.
    */
-  set(state: ViewState, next: number, wanted: number = next): Promise<LayoutReceipt> {
+  set(layout: Wanted, next: number, wanted: number = next): Promise<LayoutReceipt> {
     const receipt = Promise.withResolvers<LayoutReceipt>();
-    this.#pending.push({ state, frame: Math.max(next, wanted), late: wanted < next, receipt });
+    this.#pending.push({ ...layout, frame: Math.max(next, wanted), late: wanted < next, receipt });
     this.#pending.sort((a, b) => a.frame - b.frame);
     return receipt.promise;
   }
@@ -97,7 +103,8 @@ export class ViewLayout {
     for (const { receipt } of this.#pending) receipt.resolve(this.current(frame));
   }
 
-  #apply({ state, late, receipt }: Pending, frame: number): void {
+  #apply({ state: asked, change, late, receipt }: Pending, frame: number): void {
+    const state = change === undefined ? asked : laidOver(this.#state, change);
     this.#state = state;
     this.#arrange();
     const applied = this.#receipt(state.revision, frame, this.#placements, late);

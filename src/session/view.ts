@@ -1,3 +1,4 @@
+import type { LayoutChange } from "../contract/layout-change.ts";
 import type { ViewStatus } from "../contract/status.ts";
 import type { LayoutReceipt, ViewState } from "../contract/worker.ts";
 import type { Logger } from "../core/log.ts";
@@ -123,9 +124,9 @@ export class View {
   }
 
   /** Applies a layout at the first frame not before `atUs`, or at the next. Settles when it is on air. */
-  setLayout(state: ViewState, atUs: Micros | undefined): Promise<LayoutReceipt> {
+  setLayout(state: ViewState, atUs: Micros | undefined, change?: LayoutChange): Promise<LayoutReceipt> {
     const wanted = atUs === undefined ? undefined : frameIndexAt(us(atUs - 1), this.rate) + 1;
-    return this.#layout.set(state, this.#nextFrame, wanted);
+    return this.#layout.set({ state, change }, this.#nextFrame, wanted);
   }
 
   /** Takes over what may change beside the layout. */

@@ -139,7 +139,8 @@ export class Worker {
       "view.add": (params) => done(mix(params).addView(params.view)),
       "view.update": (params) => done(mix(params).updateView(params.view)),
       "view.remove": (params) => soon(mix(params).removeView(params.id)),
-      "layout.set": (params) => mix(params).setLayout(params.view, params.atPtsUs, params.dryRun),
+      "layout.set": (params) =>
+        mix(params).setLayout(params.view, params.atPtsUs, params.dryRun, params.change),
       "layout.get": (params) => mix(params).layout(params.view),
       "output.add": (params) => mix(params).addOutput(params.output),
       "output.update": async (params) => done(await mix(params).updateOutput(params.id, params.update)),

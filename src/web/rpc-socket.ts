@@ -2,12 +2,12 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { errorInfo, LimitError, NotFoundError, TesseraError } from "../core/error.ts";
-import type { Subscription } from "../service/events.ts";
+import type { EventFilter, Subscription } from "../service/events.ts";
 import type { Service } from "../service/service.ts";
 import { wallMs } from "../service/time.ts";
 import { type Grant, isOver } from "../service/tokens.ts";
 import { bearer, type Guard } from "./guard.ts";
-import type { RpcHandler } from "./server.ts";
+import type { RpcContext, RpcHandler } from "./server.ts";
 
 const MAX_MESSAGE_BYTES = 8 << 20;
 const MAX_SOCKETS = 1000;
@@ -85,6 +85,7 @@ class RpcSocket {
   readonly #client: WebSocket;
   readonly #grant: Grant;
   readonly #options: RpcSocketOptions;
+  readonly #context: RpcContext;
   readonly #subscriptions = new Set<Subscription>();
   #pending = 0;
   #answered = true;
@@ -94,6 +95,8 @@ class RpcSocket {
     this.#client = client;
     this.#grant = grant;
     this.#options = options;
+    const subscribe = (filter: EventFilter): void => this.#subscribe(filter);
+    this.#context = { service: options.service, grant, subscribe };
   }
 
   run(): void {
@@ -114,17 +117,14 @@ class RpcSocket {
     if (isBinary) return this.#client.close(1003, "send text");
     this.#pending += 1;
     if (this.#pending >= MAX_PENDING) this.#client.pause();
-    const { service, rpc } = this.#options;
-    const subscribe = (filter: Parameters<Service["hub"]["subscribe"]>[0]): void =>
-      this.#subscribe(filter ?? {});
-    const answer = await rpc.handle(text, { service, grant: this.#grant, subscribe }, "ws");
+    const answer = await this.#options.rpc.handle(text, this.#context, "ws");
     this.#pending -= 1;
     if (this.#client.readyState !== this.#client.OPEN) return;
     if (this.#client.isPaused && this.#pending < MAX_PENDING / 2) this.#client.resume();
     if (answer !== undefined) await this.#send(answer);
   }
 
-  #subscribe(filter: Parameters<Service["hub"]["subscribe"]>[0] & object): void {
+  #subscribe(filter: EventFilter): void {
     if (this.#subscriptions.size >= MAX_SUBSCRIPTIONS)
       throw new LimitError("this socket has too many subscriptions");
     const subscription = this.#options.service.hub.subscribe(filter);
@@ -154,8 +154,8 @@ class RpcSocket {
   #expire(): void {
     const { untilMs } = this.#grant;
     if (untilMs === undefined) return;
-    if (isOver(this.#grant)) return this.#client.close(UNAUTHORIZED, "the token's time is over");
-    this.#expiry = setTimeout(() => this.#expire(), Math.min(untilMs - wallMs(), TOKEN_CHECK_MS));
+    if (isOver(this.#grant)) this.#client.close(UNAUTHORIZED, "the token's time is over");
+    else this.#expiry = setTimeout(() => this.#expire(), Math.min(untilMs - wallMs(), TOKEN_CHECK_MS));
   }
 
   #send(text: string): Promise<void> {

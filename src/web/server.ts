@@ -11,7 +11,7 @@ import type { Metrics } from "./metrics.ts";
 import { RpcSockets } from "./rpc-socket.ts";
 import { Snapshots } from "./snapshots.ts";
 
-/** Who calls, as the RPC floor wants it. */
+/** Who calls, as the RPC floor wants it; one per connection. */
 export interface RpcContext {
   readonly service: Service;
   readonly grant: Grant;

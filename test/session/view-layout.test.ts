@@ -65,6 +65,18 @@ describe("a change of layout", () => {
     expect(view.state.slate).toBe("logo");
   });
 
+  test("is laid over what came on air before it, if it says what it changes", async () => {
+    const assign = { s2: "b", s1: null };
+    const later = view.setLayout(revision(2), us(80_000), { assign, revisions: 1 });
+    await tick(1);
+    const layout = { ...view.state.layout, name: "another" };
+    void view.setLayout(revision(2, { layout, assign: { s1: "a", s3: "c" } }), undefined);
+    await tick(2);
+    expect((await later).revision).toBe(3);
+    expect(view.state).toMatchObject({ revision: 3, layout: { name: "another" } });
+    expect(view.state.assign).toEqual({ s2: "b", s3: "c" });
+  });
+
   test("that is only tried changes nothing", () => {
     expect(view.preview(revision(7)).revision).toBe(7);
     expect(view.layout().revision).toBe(1);

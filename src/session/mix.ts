@@ -171,6 +171,7 @@ export class Mix {
       tiles: this.tiles,
       stills: this.stills,
       speaker: () => this.#speaker,
+      steering: (source) => this.#onAir.steering(source),
       emit: (event) => this.emit(event),
     });
     this.views.set(state.id, view);
@@ -241,7 +242,7 @@ export class Mix {
 
   /** Settles when the new encoders have taken over, with no picture missing or twice. If it rejects nothing has changed. */
   async updateOutput(id: string, update: OutputUpdate): Promise<void> {
-    const output = this.#output(id);
+    const output = this.output(id);
     const spec = updatedOutput(output.spec, update);
     const shown = this.#viewFor(spec);
     const view = update.video === undefined ? undefined : shown;
@@ -276,7 +277,9 @@ export class Mix {
   }
 
   output(id: string): Output {
-    return this.#output(id);
+    const output = this.outputs.get(id);
+    if (output === undefined) throw new NotFoundError(`no output ${id} in mix ${this.id}`);
+    return output;
   }
 
   /** What the view shows now. A view that nobody watched is drawn for it, and its sources decoded up to now. */
@@ -389,11 +392,5 @@ export class Mix {
     const view = this.views.get(id);
     if (view === undefined) throw new NotFoundError(`no view ${id} in mix ${this.id}`);
     return view;
-  }
-
-  #output(id: string): Output {
-    const output = this.outputs.get(id);
-    if (output === undefined) throw new NotFoundError(`no output ${id} in mix ${this.id}`);
-    return output;
   }
 }

@@ -1,4 +1,5 @@
 import type { MixEventBody } from "../contract/events.ts";
+import { soloView } from "./solo-view.ts";
 import type { Source } from "./source.ts";
 import type { View } from "./view.ts";
 
@@ -14,6 +15,7 @@ export class OnAir {
   readonly #context: OnAirContext;
   /** The views of each source, joined, as last told. */
   readonly #told = new Map<string, string>();
+  readonly #steering = new Map<string, string>();
 
   constructor(context: OnAirContext) {
     this.#context = context;
@@ -22,6 +24,15 @@ export class OnAir {
   /** A source was removed: who comes under its id is told anew. */
   forget(source: string): void {
     this.#told.delete(source);
+    this.#steering.delete(source);
+  }
+
+  /**
+   * The view that a source's frames are brought to mid-tick of: of those that are drawn the first that shows it, a view
+   * of its own only where there is no other. Undefined if none does.
+   */
+  steering(source: string): string | undefined {
+    return this.#steering.get(source);
   }
 
   /** Tells sources who shows them, so that nobody else is decoded. Settles when they have caught up. */
@@ -31,13 +42,20 @@ export class OnAir {
     const jobs: Promise<void>[] = [];
     for (const source of sources.values()) {
       const showing = screens.filter(({ on }) => on.has(source.id)).map(({ view }) => view);
-      jobs.push(source.picture.show(showing.some((view) => view.isWatched)));
+      const watched = showing.filter((view) => view.isWatched);
+      jobs.push(source.picture.show(watched.length > 0));
+      this.#steer(source.id, watched.find(({ id }) => !soloView.is(id)) ?? watched[0]);
       this.#tell(
         source.id,
         showing.map(({ id }) => id),
       );
     }
     await Promise.all(jobs);
+  }
+
+  #steer(source: string, view: View | undefined): void {
+    if (view === undefined) this.#steering.delete(source);
+    else this.#steering.set(source, view.id);
   }
 
   #tell(source: string, views: readonly string[]): void {

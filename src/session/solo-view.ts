@@ -7,6 +7,11 @@ export const soloView = {
     return `${source}@${video.width ?? 1280}x${video.height ?? 720}@${video.fps ?? 30}`;
   },
 
+  /** True if a view of this id is of that kind: callers' ids have no `@`. */
+  is(id: string): boolean {
+    return id.includes("@");
+  },
+
   state(spec: Identified<OutputSpec>): ViewState {
     const { source = "", video } = spec;
     return {

@@ -32,6 +32,8 @@ export interface ViewContext extends LayoutContext {
   readonly stills: Stills;
   /** Virtual clock: results must not depend on when things are ready. */
   readonly virtual: boolean;
+  /** The one view that a source's frames are aligned to. */
+  steering(source: string): string | undefined;
 }
 
 /**
@@ -306,13 +308,14 @@ export class View {
     return canvasStill(this.state, slate, this.#layout.backgroundColor);
   }
 
-  /** Only the first view steers a source's phase, and only where the rates agree. */
+  /** Only one view steers a source's phase, and only where the rates agree. */
   #alignTo(source: Source, sourceUs: Micros): void {
+    if (this.#context.steering(source.id) !== this.id) return;
     const rate = source.picture.info?.frameRate;
     const nominal = period(this.rate);
     const agrees = rate !== undefined && Math.abs(period(rate) / nominal - 1) < 0.02;
     const edgeUs = nominal / 2 - GRID_MARGIN_US - source.spec.video.delayMs * 1000;
-    if (this.id === "main") source.timeline.align(agrees ? nominal : undefined, sourceUs, edgeUs);
+    source.timeline.align(agrees ? nominal : undefined, sourceUs, edgeUs);
   }
 
   #backdrop(): Picture {

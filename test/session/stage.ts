@@ -50,6 +50,7 @@ export function emptyView(state: ViewState, stills = new Stills("/nowhere")): Vi
     log: silent,
     virtual: false,
     speaker: () => null,
+    steering: () => undefined,
     emit: () => undefined,
   });
 }

@@ -1,5 +1,6 @@
 import { isAbsolute } from "node:path";
 import { checkCarried } from "../core/carried.ts";
+import { OUTPUT_CLOSE_MS } from "../core/closing.ts";
 import { InternalError, InvalidArgumentError, StorageError, TesseraError } from "../core/error.ts";
 import { type Micros, ms, seconds, us } from "../core/time.ts";
 import type { Clock } from "../media/clock.ts";
@@ -45,8 +46,6 @@ export interface RecordingOptions {
 
 /** An open fragment is written out after this long even if no packet comes to fill it. */
 const MAX_FRAGMENT_AGE_US = ms(1500);
-/** How long {@link Recording.close} waits for the disk. */
-const MAX_CLOSE_US = seconds(10);
 
 /**
  * Begins a recording. It creates its file at its first key frame, and says so with the event `part`.
@@ -239,9 +238,11 @@ export class Recording implements Egress {
     const finished = this.#writer.finish();
     if (this.#wait) return finished;
     const timer = new AbortController();
-    const tooLate = this.#clock.sleepUntil(us(this.#clock.now() + MAX_CLOSE_US), timer.signal).then(
+    const tooLate = this.#clock.sleepUntil(us(this.#clock.now() + ms(OUTPUT_CLOSE_MS)), timer.signal).then(
       () =>
-        this.#writer.fail(new StorageError(`the disk did not take the end within ${MAX_CLOSE_US / 1e6} s`)),
+        this.#writer.fail(
+          new StorageError(`the disk did not take the end within ${OUTPUT_CLOSE_MS / 1000} s`),
+        ),
       () => undefined,
     );
     await Promise.race([finished, tooLate]);

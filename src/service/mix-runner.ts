@@ -1,5 +1,6 @@
 import type { MixState, WorkerSettings } from "../contract/worker.ts";
 import { aborted } from "../core/aborted.ts";
+import { MIX_CLOSE_MS } from "../core/closing.ts";
 import { BusyError, type ErrorInfo, errorInfo, InternalError, RemoteError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import { Backoff } from "../core/retry.ts";
@@ -160,7 +161,7 @@ export class MixRunner {
   }
 
   async #end(worker: WorkerProcess): Promise<void> {
-    const answer = worker.call("mix.close", { mix: this.#mix.id }, 10_000);
+    const answer = worker.call("mix.close", { mix: this.#mix.id }, MIX_CLOSE_MS);
     await answer.catch((error: unknown) => this.#log.warn({ err: error }, "close failed"));
   }
 

@@ -97,7 +97,7 @@ async function apply(service: Service, mix: Mix, spec: MixSpec): Promise<void> {
     const views = wanted.views.map((view) => withHistory(view, mix.state));
     return changed(mix.state, { name, audio, views, sources, outputs, emptyTimeoutS });
   });
-  relocating("", "/spec", () => service.checkTargets(next));
+  using _targets = relocating("", "/spec", () => service.targets.reserve(next));
   await mix.change(next);
   mix.note({ bodies: { ...mix.control.bodies, "": digest({ ...spec, id: mix.id }) } });
 }

@@ -25,11 +25,9 @@ export const OUTPUT_METHODS: readonly Method[] = [
       const existing = addedBefore(mix, "output", outputs, spec);
       if (existing !== undefined) return describeOutput(mix, existing);
       const output = outputOf(await service.admission.output(spec, "/output"));
-      const next = relocating(`/outputs/${outputs.length}`, "/output", () => {
-        const state = changed(mix.state, { outputs: [...outputs, output] });
-        service.checkTargets(state);
-        return state;
-      });
+      const at = `/outputs/${outputs.length}`;
+      const next = relocating(at, "/output", () => changed(mix.state, { outputs: [...outputs, output] }));
+      using _targets = relocating(at, "/output", () => service.targets.reserve(next));
       const sdp = await mix.change(next);
       noteAdded(mix, "output", output.id, spec);
       return { ...describeOutput(mix, output), ...sdp };

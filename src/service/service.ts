@@ -3,9 +3,9 @@ import { mkdirSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import type { MixSpec } from "../contract/mix-spec.ts";
-import type { MixState, WorkerSettings } from "../contract/worker.ts";
+import type { WorkerSettings } from "../contract/worker.ts";
 import { DestinationPolicy, type DestinationRules } from "../core/destinations.ts";
-import { BusyError, ExistsError, InvalidArgumentError, NotFoundError } from "../core/error.ts";
+import { BusyError, ExistsError, NotFoundError } from "../core/error.ts";
 import { newId } from "../core/id.ts";
 import type { Logger } from "../core/log.ts";
 import { Admission } from "./admission.ts";
@@ -17,8 +17,9 @@ import { Layouts } from "./layouts.ts";
 import { Mix, type MixHost } from "./mix.ts";
 import { Publishers } from "./publishers.ts";
 import { type Later, type Request, Requests, type ScopedAnswer } from "./requests.ts";
-import { changed, exclusiveTarget, sourceIn, stateOf, withoutSource } from "./state.ts";
+import { changed, sourceIn, stateOf, withoutSource } from "./state.ts";
 import { Store, type StoredMix } from "./store.ts";
+import { Targets } from "./targets.ts";
 import { monotonicMs, wallMs, within } from "./time.ts";
 import { Tokens } from "./tokens.ts";
 import { WorkerPool } from "./worker-pool.ts";
@@ -61,6 +62,7 @@ export class Service implements AsyncDisposable {
   readonly layouts: Layouts;
   readonly admission: Admission;
   readonly publishers: Publishers;
+  readonly targets: Targets = new Targets(this);
   readonly pool: WorkerPool;
   /** Restarts of workers since the start, by reason. */
   readonly workerRestarts: Map<string, number> = new Map();
@@ -197,7 +199,7 @@ export class Service implements AsyncDisposable {
     const state = stateOf(await this.admit(spec), id, wallMs(), (layout, at) =>
       this.layouts.resolve(layout, at),
     );
-    this.checkTargets(state);
+    using _targets = this.targets.reserve(state);
     const control = {
       createdAtMs: wallMs(),
       bodies: { "": body },
@@ -230,22 +232,6 @@ export class Service implements AsyncDisposable {
       spec.outputs.map((output, index) => this.admission.output(output, `${pointer}/outputs/${index}`)),
     );
     return { ...spec, sources, outputs };
-  }
-
-  /** @throws {InvalidArgumentError} `ERR_INVALID_ARGUMENT` if another mix writes to the same file or stream key. */
-  checkTargets(state: MixState): void {
-    const taken = new Map<string, string>();
-    for (const mix of this.mixes().filter(({ id }) => id !== state.id)) {
-      for (const output of mix.state.outputs) {
-        const target = exclusiveTarget(output);
-        if (target !== undefined) taken.set(target, mix.id);
-      }
-    }
-    for (const [index, output] of state.outputs.entries()) {
-      const owner = taken.get(exclusiveTarget(output) ?? "");
-      if (owner === undefined) continue;
-      throw new InvalidArgumentError(`/outputs/${index}`, `mix ${owner} has an output that goes there`);
-    }
   }
 
   /** Stores an image, as {@link Assets.put}; mixes that show another one under its name show this one now. */

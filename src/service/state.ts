@@ -7,6 +7,7 @@ import { InvalidArgumentError, NotFoundError } from "../core/error.ts";
 import { newId } from "../core/id.ts";
 import { rational } from "../core/rational.ts";
 import type { LayoutDocument } from "../layout/document.ts";
+import { exclusiveTargets } from "./targets.ts";
 
 /** A source of a mix's state. */
 export type SourceState = Identified<SourceSpec>;
@@ -108,12 +109,6 @@ export const withoutSource = (state: MixState, id: string): Partial<MixState> =>
   views: state.views.map((view) => ({ ...view, assign: withoutValue(view.assign, id) })),
 });
 
-/** What only one output may write to, or undefined: two on one stream key or file would destroy each other. */
-export function exclusiveTarget(output: OutputSpec): string | undefined {
-  if (output.kind === "file") return `file ${output.path}`;
-  return output.kind === "rtmp" ? output.url : undefined;
-}
-
 const withoutValue = (record: Readonly<Record<string, string>>, value: string): Record<string, string> =>
   Object.fromEntries(Object.entries(record).filter(([, one]) => one !== value));
 
@@ -138,10 +133,11 @@ function checked(state: MixState): MixState {
   const targets = new Set<string>();
   for (const [index, output] of state.outputs.entries()) {
     checkOutput(state, output, `/outputs/${index}`);
-    const target = exclusiveTarget(output);
-    if (target === undefined) continue;
-    if (targets.has(target)) throw new InvalidArgumentError(`/outputs/${index}`, "another output goes there");
-    targets.add(target);
+    for (const target of exclusiveTargets(output)) {
+      if (targets.has(target))
+        throw new InvalidArgumentError(`/outputs/${index}`, "another output goes there");
+      targets.add(target);
+    }
   }
   return state;
 }

@@ -7,30 +7,31 @@ export const Id: z.ZodString = z.string().regex(ID_PATTERN, "must be 1 to 64 of 
 
 const Fraction = z.number().min(0).max(1);
 
-/** Linear factor; 1 leaves the level alone. */
-const Gain = z.number().min(0).max(16);
-/** The operator's trim; positive plays later. */
-const DelayMs = z.number().min(-5000).max(5000);
+const Gain = z.number().min(0).max(16).describe("Linear factor; 1 leaves the level alone.");
+const DelayMs = z.number().min(-5000).max(5000).describe("The operator's trim in ms; positive plays later.");
 
 const Audio = z.strictObject({
   gain: Gain.default(1),
   muted: z.boolean().default(false),
   delayMs: DelayMs.default(0),
-  /** Default: `speaker` for role participant over webrtc, sip and rtp; `always` otherwise. */
-  policy: z.enum(["speaker", "always"]).optional(),
+  policy: z
+    .enum(["speaker", "always"])
+    .optional()
+    .describe(
+      "`speaker`: heard while among the loudest. If absent, so for role participant over webrtc, sip and rtp.",
+    ),
 });
 
-/** A part of the picture, in shares of it; at least a hundredth of each side. */
 const Crop = z
   .strictObject({ x: Fraction, y: Fraction, width: Fraction.min(0.01), height: Fraction.min(0.01) })
   .refine(({ x, width }) => x + width <= 1.001, { path: ["width"], error: "reaches beyond the picture" })
-  .refine(({ y, height }) => y + height <= 1.001, { path: ["height"], error: "reaches beyond the picture" });
+  .refine(({ y, height }) => y + height <= 1.001, { path: ["height"], error: "reaches beyond the picture" })
+  .describe("The part of the picture that is shown, in shares of it.");
 
 const Video = z.strictObject({
   muted: z.boolean().default(false),
   delayMs: DelayMs.default(0),
-  /** Takes a slot also without video, shown as a card. */
-  card: z.boolean().optional(),
+  card: z.boolean().optional().describe("Takes a slot also without video, shown as a card."),
   crop: Crop.optional(),
 });
 
@@ -42,20 +43,37 @@ const Format = {
   channels: z.number().int().min(1).max(8).optional(),
 };
 
+const Role = z
+  .string()
+  .min(1)
+  .max(64)
+  .describe("`participant`, `screen` for a shared screen, or what your layouts take by role.");
+const Priority = z
+  .number()
+  .int()
+  .min(-1000)
+  .max(1000)
+  .describe("Higher goes first into slots and into the mix of speakers.");
+const StaleAfterMs = z
+  .number()
+  .int()
+  .min(100)
+  .max(600_000)
+  .describe("Nothing new for so many ms: `source.stale`, and what stands in for a picture is shown.");
+
 /** What every source has, of whatever kind. Defaults are those of INTERFACE. */
 const common = {
-  id: Id.optional(),
-  name: z.string().max(256).optional(),
-  role: z.string().min(1).max(64).default("participant"),
-  /** Higher goes first into slots and into the mix of speakers. */
-  priority: z.number().int().min(-1000).max(1000).default(0),
-  avatar: Id.optional(),
-  staleAfterMs: z.number().int().min(100).max(600_000).default(2000),
-  /** Bounds of the adaptive playout delay. */
+  id: Id.optional().describe("If absent, one is made."),
+  name: z.string().max(256).optional().describe("For people; if absent, the id."),
+  role: Role.default("participant"),
+  priority: Priority.default(0),
+  avatar: Id.optional().describe("Asset shown while there is no picture."),
+  staleAfterMs: StaleAfterMs.default(2000),
   delayMs: z
     .strictObject({ min: z.number().min(0).max(10_000), max: z.number().min(0).max(10_000) })
     .refine((range) => range.min <= range.max, "min must not be above max")
-    .optional(),
+    .optional()
+    .describe("Bounds of the adaptive playout delay in ms."),
   audio: Audio.prefault({}),
   video: Video.prefault({}),
 };
@@ -75,8 +93,9 @@ export const SourceSpec = z.discriminatedUnion("kind", [
       .superRefine((url, context) => {
         const message = refusedPull(url);
         if (message !== undefined) context.addIssue({ code: "custom", message });
-      }),
-    loop: z.boolean().default(false),
+      })
+      .describe("rtsp(s), rtmp(s), srt or http(s); or a file's path inside a folder of `--files`."),
+    loop: z.boolean().default(false).describe("A file begins anew when it ends."),
   }),
   z.strictObject({ ...common, kind: z.literal("rtmp") }),
   z.strictObject({ ...common, kind: z.literal("rtsp") }),
@@ -86,8 +105,12 @@ export const SourceSpec = z.discriminatedUnion("kind", [
     ...common,
     kind: z.literal("test"),
     pattern: z.enum(["bars", "counter", "flashbeep", "moving"]).default("moving"),
-    /** In Hz. `flashbeep` beeps with its flashes, the others sound without pause. Absent: silent. */
-    tone: z.number().min(20).max(20_000).optional(),
+    tone: z
+      .number()
+      .min(20)
+      .max(20_000)
+      .optional()
+      .describe("In Hz. `flashbeep` beeps with its flashes, the others sound without pause. Absent: silent."),
   }),
   z.strictObject({
     ...common,
@@ -105,10 +128,10 @@ export type SourceSpecInput = z.input<typeof SourceSpec>;
 /** The part of a source that `source.update` may change while it runs. */
 export const SourceUpdate = z.strictObject({
   name: common.name,
-  role: z.string().min(1).max(64).optional(),
-  priority: z.number().int().min(-1000).max(1000).optional(),
-  avatar: Id.nullable().optional(),
-  staleAfterMs: z.number().int().min(100).max(600_000).optional(),
+  role: Role.optional(),
+  priority: Priority.optional(),
+  avatar: Id.nullable().optional().describe("`null` takes it away."),
+  staleAfterMs: StaleAfterMs.optional(),
   delayMs: common.delayMs,
   // Not `.partial()`: a default inside would reset the gain of whoever only mutes.
   audio: Audio.extend({ gain: Gain, muted: z.boolean(), delayMs: DelayMs }).partial().optional(),

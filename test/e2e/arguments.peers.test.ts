@@ -1,10 +1,11 @@
 import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { Folder } from "../kit/folder.ts";
 import { counterVideo } from "../kit/media.ts";
 import { requirePeer } from "../kit/peers.ts";
 import { freePort } from "../kit/process.ts";
 import { readSources, upTo } from "./counting.ts";
-import { Folder, inputs, type MixResult, MixRun, mix, mixWell, outputs } from "./program.ts";
+import { inputs, type MixResult, MixRun, mix, mixWell, outputs } from "./program.ts";
 
 const SIZE = { width: 640, height: 360 };
 const SMALL = ["--size", "640x360"];

@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:net";
 import { afterAll, expect, test } from "vitest";
 import { judgeCounters } from "../kit/counter.ts";
 import { FaultyPeer, Frozen } from "../kit/faults.ts";
+import { Folder } from "../kit/folder.ts";
 import { probe } from "../kit/judge.ts";
 import { counterVideo, makeMedia } from "../kit/media.ts";
 import { Nginx } from "../kit/nginx.ts";
@@ -10,7 +11,7 @@ import { requirePeer } from "../kit/peers.ts";
 import { freePort, Program, runToEnd, until } from "../kit/process.ts";
 import { rssBytes, treePids } from "../kit/usage.ts";
 import { readSources } from "./counting.ts";
-import { Folder, inputs, type MixResult, MixRun, outputs } from "./program.ts";
+import { inputs, type MixResult, MixRun, outputs } from "./program.ts";
 
 const SIZE = { width: 640, height: 360 };
 const SMALL = ["--size", "640x360", "--preset", "ultrafast"];

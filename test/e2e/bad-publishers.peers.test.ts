@@ -6,6 +6,7 @@ import type { MixEventBody } from "../../src/contract/events.ts";
 import { RTMP } from "../../src/protocol/rtmp-message.ts";
 import { RawPublisher } from "../door/raw-publisher.ts";
 import { type Counted, judgeCounters } from "../kit/counter.ts";
+import { Folder } from "../kit/folder.ts";
 import { counterVideo } from "../kit/media.ts";
 import { requirePeer } from "../kit/peers.ts";
 import { freePort, type Program, until } from "../kit/process.ts";
@@ -13,7 +14,7 @@ import { rssBytes, treePids } from "../kit/usage.ts";
 import { mutate, seeded } from "../protocol/fuzz/mutate.ts";
 import { type FlvTag, flvTags, publish } from "../serve/media.ts";
 import { readSources } from "./counting.ts";
-import { Folder, inputs, MixRun, outputs } from "./program.ts";
+import { inputs, MixRun, outputs } from "./program.ts";
 
 const SIZE = { width: 640, height: 360 };
 /** What a real ffmpeg sent when it published under the key `capture`. */

@@ -2,13 +2,14 @@ import { expect, test } from "vitest";
 import { judgeCounters } from "../kit/counter.ts";
 import { decodePcm } from "../kit/decode.ts";
 import { judgeSync } from "../kit/flash-beep.ts";
+import { Folder } from "../kit/folder.ts";
 import { gaps, picturePts, probe } from "../kit/judge.ts";
 import { counterVideo, flashBeep, rateOf } from "../kit/media.ts";
 import { requirePeer } from "../kit/peers.ts";
 import { runToEnd } from "../kit/process.ts";
 import { peakDb } from "../kit/spectrum.ts";
 import { readSources, upTo } from "./counting.ts";
-import { Folder, inputs, mixWell, outputs } from "./program.ts";
+import { inputs, mixWell, outputs } from "./program.ts";
 
 const SIZE = { width: 640, height: 360 };
 const SMALL = ["--size", "640x360"];

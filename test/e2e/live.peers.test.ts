@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { judgeCounters } from "../kit/counter.ts";
 import { decodePcm } from "../kit/decode.ts";
 import { judgeSync } from "../kit/flash-beep.ts";
+import { Folder } from "../kit/folder.ts";
 import { gaps, picturePts, probe, probePackets } from "../kit/judge.ts";
 import { counterVideo, flashBeep, makeMedia } from "../kit/media.ts";
 import { Nginx } from "../kit/nginx.ts";
@@ -14,7 +15,7 @@ import { freePort, runToEnd, until } from "../kit/process.ts";
 import { toneLevelDb } from "../kit/spectrum.ts";
 import { publish } from "../serve/media.ts";
 import { readSources, upTo } from "./counting.ts";
-import { Folder, inputs, MixRun, type MixSummaryLine, mixWell, outputs } from "./program.ts";
+import { inputs, MixRun, type MixSummaryLine, mixWell, outputs } from "./program.ts";
 
 const SIZE = { width: 640, height: 360 };
 const SMALL = ["--size", "640x360", "--preset", "ultrafast"];

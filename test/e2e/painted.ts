@@ -1,7 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { expect } from "vitest";
+import { Folder } from "../kit/folder.ts";
 import { makeMedia } from "../kit/media.ts";
-import { Folder, inputs, mixWell, outputs } from "./program.ts";
+import { inputs, mixWell, outputs } from "./program.ts";
 import { type Rgb, type Still, stillAt } from "./stills.ts";
 
 /** Of the pictures that {@link still} gives. */

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { MixEventBody } from "../../src/contract/events.ts";
 import type { MixSummary } from "../../src/contract/worker.ts";
@@ -99,19 +96,6 @@ export async function mixWell(
 export function isAbout(event: MixEventLine, id: string | undefined): boolean {
   if (id === undefined) return true;
   return ("source" in event && event.source === id) || ("output" in event && event.output === id);
-}
-
-/** A folder that is gone with its test. */
-export class Folder implements Disposable {
-  readonly path: string = mkdtempSync(join(tmpdir(), "tessera-e2e-"));
-
-  file(name: string): string {
-    return join(this.path, name);
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.path, { recursive: true, force: true });
-  }
 }
 
 /** `--in A --in B`. */

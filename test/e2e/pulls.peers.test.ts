@@ -5,6 +5,7 @@ import { LoopbackServer } from "../ingest/loopback.ts";
 import { shiftFlv, wrapAfter } from "../ingest/wrapping.ts";
 import { judgeCounters } from "../kit/counter.ts";
 import { decodePcm } from "../kit/decode.ts";
+import { Folder } from "../kit/folder.ts";
 import { counterVideo } from "../kit/media.ts";
 import { makeCertificate } from "../kit/nginx.ts";
 import { requirePeer } from "../kit/peers.ts";
@@ -12,7 +13,7 @@ import { freeUdpPort, Program } from "../kit/process.ts";
 import { RTSP_LOGIN, RtspServer } from "../kit/rtsp-server.ts";
 import { toneLevelDb } from "../kit/spectrum.ts";
 import { readSources } from "./counting.ts";
-import { Folder, inputs, MixRun, mix, mixWell, outputs } from "./program.ts";
+import { inputs, MixRun, mix, mixWell, outputs } from "./program.ts";
 
 const SIZE = { width: 640, height: 360 };
 const SMALL = ["--size", "640x360", "--preset", "ultrafast"];

@@ -1,12 +1,13 @@
 import { writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { judgeSync } from "../kit/flash-beep.ts";
+import { Folder } from "../kit/folder.ts";
 import { counterVideo, flashBeep } from "../kit/media.ts";
 import { type MemorySample, memorySlope } from "../kit/memory.ts";
 import { requirePeer } from "../kit/peers.ts";
 import { rssBytes, treePids } from "../kit/usage.ts";
 import { readSources, upTo } from "./counting.ts";
-import { Folder, inputs, MixRun, outputs } from "./program.ts";
+import { inputs, MixRun, outputs } from "./program.ts";
 
 const MEDIA_S = 600;
 const SIZE = { width: 640, height: 360 };

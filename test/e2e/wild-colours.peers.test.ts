@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
+import { Folder } from "../kit/folder.ts";
 import { makeMedia, TAG709 } from "../kit/media.ts";
 import { withOverscan } from "../kit/overscan.ts";
 import { requirePeer } from "../kit/peers.ts";
 import { BT709, GREEN, hex, QUARTERS, quarters, RED, SIZE, still, X264 } from "./painted.ts";
-import { Folder } from "./program.ts";
 import { colourAt, distance, type Rgb, type Still, stillAt } from "./stills.ts";
 
 /** How far the quarters are from what was painted, at most. */

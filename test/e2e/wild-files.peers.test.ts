@@ -2,12 +2,13 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { judgeCounters } from "../kit/counter.ts";
 import { decodePcm } from "../kit/decode.ts";
+import { Folder } from "../kit/folder.ts";
 import { silences } from "../kit/judge.ts";
 import { counterVideo, makeMedia, tone } from "../kit/media.ts";
 import { requirePeer } from "../kit/peers.ts";
 import { toneLevelDb } from "../kit/spectrum.ts";
 import { readSources, upTo } from "./counting.ts";
-import { Folder, inputs, mixWell, outputs } from "./program.ts";
+import { inputs, mixWell, outputs } from "./program.ts";
 
 const SIZE = { width: 640, height: 360 };
 const GRIDS = [3, 2, 1].map((count) => ({ ...SIZE, count }));

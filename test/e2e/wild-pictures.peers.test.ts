@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { Folder } from "../kit/folder.ts";
 import { makeMedia, TAG709 } from "../kit/media.ts";
 import { requirePeer } from "../kit/peers.ts";
 import {
@@ -15,7 +16,7 @@ import {
   X264,
   YELLOW,
 } from "./painted.ts";
-import { Folder, inputs, mixWell, outputs } from "./program.ts";
+import { inputs, mixWell, outputs } from "./program.ts";
 import { colourAt, combing, difference, distance, type Rgb, type Still, stillAt } from "./stills.ts";
 
 requirePeer("ffmpeg")("colours, through the whole program, against what was painted", () => {

@@ -1,11 +1,12 @@
 import { expect, test } from "vitest";
 import { decodePcm } from "../kit/decode.ts";
+import { Folder } from "../kit/folder.ts";
 import { heAacFile, type Signalling } from "../kit/he-aac.ts";
 import { type MediaOptions, tone } from "../kit/media.ts";
 import { requirePeer } from "../kit/peers.ts";
 import { freePort, runToEnd } from "../kit/process.ts";
 import { channelOf, peakDb, toneLevelDb } from "../kit/spectrum.ts";
-import { Folder, inputs, MixRun, mixWell, outputs } from "./program.ts";
+import { inputs, MixRun, mixWell, outputs } from "./program.ts";
 
 /** Left and right of the mix in its middle second. */
 async function heard(

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { Rect } from "../kit/counter.ts";
 import { FaultyPeer } from "../kit/faults.ts";
+import { Folder } from "../kit/folder.ts";
 import { picturePts, probePackets } from "../kit/judge.ts";
 import { makeMedia } from "../kit/media.ts";
 import { Nginx } from "../kit/nginx.ts";
@@ -12,7 +13,7 @@ import { requirePeer } from "../kit/peers.ts";
 import { until } from "../kit/process.ts";
 import { confessed, expectEveryPicture, framesOf } from "./frames.ts";
 import { manifestOf } from "./media.ts";
-import { Folder, Served } from "./served.ts";
+import { Served } from "./served.ts";
 
 const VIEW = { id: "main", width: 640, height: 360 };
 const WHOLE: Rect = { x: 0, y: 0, width: 640, height: 360 };

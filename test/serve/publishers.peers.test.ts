@@ -5,13 +5,14 @@ import { expect, test } from "vitest";
 import type { SourceStatus } from "../../src/contract/status.ts";
 import { RTMP } from "../../src/protocol/rtmp-message.ts";
 import { RawPublisher } from "../door/raw-publisher.ts";
+import { Folder } from "../kit/folder.ts";
 import { counterVideo } from "../kit/media.ts";
 import { makeCertificate } from "../kit/nginx.ts";
 import { requirePeer } from "../kit/peers.ts";
 import { freePort, Program, until } from "../kit/process.ts";
 import { confessed, expectEveryPicture, framesOf } from "./frames.ts";
 import { flvTags, manifestOf, publish, randomFrom } from "./media.ts";
-import { Folder, Served } from "./served.ts";
+import { Served } from "./served.ts";
 
 const VIEW = { id: "main", width: 640, height: 360 };
 const WHOLE = { x: 0, y: 0, width: 640, height: 360 };

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { Folder } from "../kit/folder.ts";
 import { probe } from "../kit/judge.ts";
 import { counterVideo } from "../kit/media.ts";
 import { requirePeer } from "../kit/peers.ts";
@@ -7,7 +8,7 @@ import { freePort, until } from "../kit/process.ts";
 import { framesOf } from "./frames.ts";
 import { manifestOf, publish } from "./media.ts";
 import { backward, Receiver } from "./receiver.ts";
-import { commandOf, Folder, Served } from "./served.ts";
+import { commandOf, Served } from "./served.ts";
 
 const VIEW = { id: "main", width: 640, height: 360 };
 const WHOLE = { x: 0, y: 0, width: 640, height: 360 };

@@ -1,5 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { busyOwners, DECODING_SLOTS_FD } from "../../src/contract/decoding-slots.ts";
@@ -7,6 +6,7 @@ import type { MixEvent } from "../../src/contract/events.ts";
 import type { MixStats, OutputStatus, SourceStatus } from "../../src/contract/status.ts";
 import type { LayoutReceipt } from "../../src/contract/worker.ts";
 import type { ErrorInfo } from "../../src/core/error.ts";
+import { Folder } from "../kit/folder.ts";
 import { type Exit, freePort, NODE, Program, until } from "../kit/process.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
@@ -45,15 +45,6 @@ export interface ServedOptions {
   readonly httpPort?: number;
   readonly rtmpPort?: number;
   readonly maxMs?: number;
-}
-
-/** A folder that is gone with its test. */
-export class Folder implements Disposable {
-  readonly path: string = mkdtempSync(join(tmpdir(), "tessera-serve-"));
-
-  [Symbol.dispose](): void {
-    rmSync(this.path, { recursive: true, force: true });
-  }
 }
 
 /**

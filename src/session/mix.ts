@@ -19,7 +19,6 @@ import { type Micros, us } from "../core/time.ts";
 import { type Clock, LiveClock, VirtualClock, wallTimeMs } from "../media/clock.ts";
 import { AudioMixer, TICK_US } from "../mixer/audio/audio-mixer.ts";
 import { TileCache } from "../mixer/video/tile.ts";
-import { encodeStill } from "../native/image.ts";
 import { Conductor } from "./conductor.ts";
 import type { DecodingSlots } from "./decoding-slot.ts";
 import { openEgress, streamsOf } from "./egress-opener.ts";
@@ -30,6 +29,7 @@ import { OnAir } from "./on-air.ts";
 import { Output } from "./output.ts";
 import { OverloadWatch } from "./overload.ts";
 import { Pulse } from "./pulse.ts";
+import { takeSnapshot } from "./snapshot.ts";
 import { soloView } from "./solo-view.ts";
 import { Source } from "./source.ts";
 import { type Publishers, SourceOpener } from "./source-opener.ts";
@@ -38,8 +38,6 @@ import { updatedOutput } from "./updated-output.ts";
 import { View } from "./view.ts";
 
 const TICKS_PER_SECOND = 50;
-/** Who asked for a still asks again: the view goes on being drawn for so long. */
-const GLANCE_MS = 5000;
 
 /** What a mix needs of its worker. */
 export interface MixContext {
@@ -282,18 +280,9 @@ export class Mix {
     return output;
   }
 
-  /** What the view shows now. A view that nobody watched is drawn for it, and its sources decoded up to now. */
+  /** What the view shows now. @throws as {@link takeSnapshot}. */
   async snapshot(id: string, format: "png" | "jpeg"): Promise<Snapshot> {
-    const view = this.#view(id);
-    const glance = view.glance();
-    setTimeout(() => glance[Symbol.dispose](), GLANCE_MS).unref();
-    await this.updateVisibility();
-    await view.prepareStills();
-    const shown = await view.nextPicture();
-    if (shown === undefined) throw new NotFoundError(`view ${id} is gone`);
-    using still = shown.picture;
-    const data = await encodeStill(still, format);
-    return { data, width: still.widthPx, height: still.heightPx, ptsUs: shown.atUs };
+    return await takeSnapshot(this, this.#view(id), format);
   }
 
   stats(): Omit<MixStats, "process"> {

@@ -242,6 +242,11 @@ export class Mix {
   async updateOutput(id: string, update: OutputUpdate): Promise<void> {
     const output = this.output(id);
     const spec = updatedOutput(output.spec, update);
+    // It has let go of its encoders, for good.
+    if (output.isOver) {
+      output.spec = spec;
+      return;
+    }
     const shown = this.#viewFor(spec);
     const view = update.video === undefined ? undefined : shown;
     try {

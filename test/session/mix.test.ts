@@ -82,11 +82,24 @@ describe("an output", () => {
     expect(mix.stats().encoders.filter(({ kind }) => kind === "video")).toHaveLength(2);
     await until(() => mix.outputs.get("bad")?.state === "failed");
     await until(() => mix.stats().encoders.filter(({ kind }) => kind === "video").length === 1);
-    await mix.updateOutput("bad", { video: { bitrateBps: 200_000 } });
-    expect(mix.stats().encoders.filter(({ kind }) => kind === "video")).toHaveLength(1);
+    const kept = mix.stats().encoders.map(({ id }) => id);
+    await mix.updateOutput("bad", { video: { bitrateBps: 200_000 }, audio: { matrix: { anna: 1 } } });
+    expect(mix.stats().encoders.map(({ id }) => id)).toEqual(kept);
+    expect(mix.output("bad").spec).toMatchObject({ video: { bitrateBps: 200_000 } });
     const { frames = 0 } = mix.outputs.get("stays")?.status() ?? {};
     await until(() => (mix.outputs.get("stays")?.status().frames ?? 0) > frames + 10);
     await mix.removeOutput("bad");
+  });
+
+  test("that is removed while it is updated leaves nothing behind", async () => {
+    await using stage = new Stage({ views: [SMALL] });
+    const { mix } = stage;
+    mix.addOutput(toFile("a"));
+    await until(() => (mix.outputs.get("a")?.status().frames ?? 0) > 5);
+    const update = { video: { bitrateBps: 200_000 }, audio: { matrix: { anna: 1 } } };
+    await Promise.all([mix.updateOutput("a", update), mix.removeOutput("a")]);
+    expect(mix.stats().encoders).toEqual([]);
+    expect(mix.views.get("main")?.isWatched).toBe(false);
   });
 
   test("whose update cannot be done stays as it was", async () => {

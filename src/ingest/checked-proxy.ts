@@ -21,6 +21,7 @@ export class CheckedProxy implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #identity = loopbackContext();
   #failure: TesseraError | undefined;
+  #sawLength = false;
 
   private constructor(policy: DestinationPolicy) {
     this.#policy = policy;
@@ -51,6 +52,11 @@ export class CheckedProxy implements AsyncDisposable {
     return this.#failure;
   }
 
+  /** True if the newest answer told how long its content is (RFC 9110 §8.6). */
+  get sawLength(): boolean {
+    return this.#sawLength;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const { promise, resolve: closed } = Promise.withResolvers<void>();
     this.#server.close(() => closed());
@@ -70,6 +76,7 @@ export class CheckedProxy implements AsyncDisposable {
       const path = target.pathname + target.search;
       const outgoing = request({ ...route, port, method, path, headers, setHost: false });
       outgoing.on("response", (answer) => {
+        this.#sawLength = answer.headers["content-length"] !== undefined;
         response.writeHead(answer.statusCode ?? 502, answer.headers);
         answer.on("error", () => response.destroy()).pipe(response);
       });
@@ -95,6 +102,9 @@ export class CheckedProxy implements AsyncDisposable {
       client.write("HTTP/1.1 200 OK\r\n\r\n");
       if (head.length > 0) client.unshift(head);
       const inner = this.#keep(new TLSSocket(client, { isServer: true, secureContext: this.#identity }));
+      peer.once("data", (begin: Buffer) => {
+        this.#sawLength = hasLength(begin);
+      });
       for (const way of [pipeline(inner, peer), pipeline(peer, inner)]) way.catch(() => undefined);
     } catch (error) {
       client.end(`HTTP/1.1 ${this.#statusOf(error)} -\r\n\r\n`);
@@ -113,4 +123,10 @@ export class CheckedProxy implements AsyncDisposable {
     this.#failure = known ? error : new PeerUnreachableError(wordsOf(error), { cause: error });
     return error instanceof ForbiddenError ? 403 : 502;
   }
+}
+
+/** True if the header of a response tells the length of its content. */
+function hasLength(begin: Buffer): boolean {
+  const [header = ""] = begin.toString("latin1").split("\r\n\r\n", 1);
+  return /^content-length:/im.test(header);
 }

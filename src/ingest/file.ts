@@ -37,12 +37,14 @@ export const openFile = (options: FileOptions): Ingest => new FileIngest(options
 class FileIngest implements Ingest {
   /** Files wait for their reader. */
   readonly dropped = 0;
+  readonly isFinite: boolean;
   readonly #options: FileOptions;
   #demuxer: Demuxer | undefined;
   #closed = false;
 
   constructor(options: FileOptions) {
     this.#options = options;
+    this.isFinite = options.loop !== true;
     options.signal?.addEventListener("abort", () => void this.close(), { once: true });
     if (options.signal?.aborted) this.#closed = true;
   }

@@ -11,6 +11,11 @@ import type { Packet } from "../media/packet.ts";
 export interface Ingest extends AsyncIterable<Packet>, AsyncDisposable {
   /** Packets that were dropped because nobody read them. */
   readonly dropped: number;
+  /**
+   * True if the end of the iteration is the end of the input, as with files; false if it is that of a connection, after
+   * which more may come. Settled with the first packet; until then, whether inputs of its kind may be finite.
+   */
+  readonly isFinite: boolean;
   /** Ends the iteration at once; idempotent, never rejects. */
   close(): Promise<void>;
 }

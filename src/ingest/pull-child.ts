@@ -81,7 +81,11 @@ async function deliverFrom(url: string, wanted: PullRequest, stream: PacketPipeS
     const why = error instanceof DemuxError ? openError(error) : error;
     throw proxy?.failure ?? relay?.failure ?? why;
   });
-  const opened: PullOpened = { wrapUs: Number.isFinite(demuxer.wrapUs) ? demuxer.wrapUs : null };
+  const hasLength = proxy?.sawLength === true && !demuxer.isPlaylist;
+  const opened: PullOpened = {
+    wrapUs: Number.isFinite(demuxer.wrapUs) ? demuxer.wrapUs : null,
+    isFinite: !plan.isLive && (demuxer.hasDuration || hasLength),
+  };
   pipe.control(JSON.stringify(opened));
   for (let packet = await demuxer.read(); packet !== undefined; packet = await demuxer.read()) {
     stream.push(packet);

@@ -19,4 +19,6 @@ export const PULL_STREAM = "pull";
 export interface PullOpened {
   /** One turn of the stamps' counter in microseconds; null if they never wrap. */
   readonly wrapUs: number | null;
+  /** It told its duration or its length in bytes, so that it has ended when it ends. */
+  readonly isFinite: boolean;
 }

@@ -66,6 +66,7 @@ class PullIngest implements Ingest {
   #child: ChildProcess | undefined;
   #said = "";
   #isOpen = false;
+  #isFinite: boolean;
   /** When something last came, or was last waited for by us rather than by the reader. */
   #activeUs: Micros = us(0);
   #failure: Error | undefined;
@@ -73,6 +74,7 @@ class PullIngest implements Ingest {
   constructor(options: PullOptions, isLive: boolean) {
     this.#options = options;
     this.#isLive = isLive;
+    this.#isFinite = !isLive;
     this.#link = new Link({ ...LIVE_BOUNDS, overflow: isLive ? "drop-to-key" : "wait" });
     options.signal?.addEventListener("abort", () => void this.close(), { once: true });
     if (options.signal?.aborted) this.#stop.abort();
@@ -80,6 +82,10 @@ class PullIngest implements Ingest {
 
   get dropped(): number {
     return this.#link.dropped;
+  }
+
+  get isFinite(): boolean {
+    return this.#isFinite;
   }
 
   close(): Promise<void> {
@@ -133,8 +139,9 @@ class PullIngest implements Ingest {
   /** Hears what the child says of the input. */
   async #learn(pipe: PacketPipeReader): Promise<void> {
     for await (const text of pipe.controls) {
-      const { wrapUs } = JSON.parse(text) as PullOpened;
-      this.#tracker = new StampTracker(wrapUs ?? undefined);
+      const opened = JSON.parse(text) as PullOpened;
+      this.#isFinite = opened.isFinite;
+      this.#tracker = new StampTracker(opened.wrapUs ?? undefined);
       this.#activeUs = this.#options.clock.now();
     }
   }

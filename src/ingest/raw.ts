@@ -7,6 +7,8 @@ import type { AudioBlock, VideoFrame } from "../media/frame.ts";
 export interface RawIngest extends AsyncIterable<VideoFrame | AudioBlock>, AsyncDisposable {
   /** Pictures that were left out because nobody read them in time. */
   readonly dropped: number;
+  /** See {@link Ingest.isFinite}. */
+  readonly isFinite: boolean;
   /** Ends the iteration at once; idempotent, never rejects. */
   close(): Promise<void>;
 }

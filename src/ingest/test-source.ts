@@ -49,6 +49,7 @@ class TestSource implements RawIngest {
   readonly #paint: Painter;
   readonly #sound: ToneGenerator;
   readonly #abort = new AbortController();
+  readonly isFinite = false;
   #dropped = 0;
   #frame = 0;
   #block = 0;

@@ -72,6 +72,10 @@ export class Demuxer implements AsyncDisposable {
   readonly audio: AudioStreamInfo | undefined;
   /** Length of one turn of the stamps' counter in microseconds; Infinity if they never wrap. */
   readonly wrapUs: number;
+  /** The container tells how long it is: a live one does not. */
+  readonly hasDuration: boolean;
+  /** What was opened only names where the media is (HLS). */
+  readonly isPlaylist: boolean;
   readonly #context: FormatContext;
   readonly #clock: Clock;
   readonly #tracks = new Map<number, Track>();
@@ -100,6 +104,8 @@ export class Demuxer implements AsyncDisposable {
       context.setFlags(AVFMT_FLAG_GENPTS);
     this.video = picture?.info.kind === "video" ? picture.info : undefined;
     this.audio = sound?.info.kind === "audio" ? sound.info : undefined;
+    this.hasDuration = context.duration > 0n;
+    this.isPlaylist = context.iformat?.name === "hls";
     this.wrapUs = Math.min(...[picture, sound].map((chosen) => wrapOf(chosen?.stream)));
   }
 

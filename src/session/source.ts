@@ -2,7 +2,7 @@ import type { MixEventBody } from "../contract/events.ts";
 import type { SourceSpec, SourceUpdate } from "../contract/source-spec.ts";
 import type { SourceState } from "../contract/status.ts";
 import type { Identified } from "../contract/worker.ts";
-import { type ErrorInfo, errorInfo } from "../core/error.ts";
+import { type ErrorInfo, errorInfo, PeerLostError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import { Backoff } from "../core/retry.ts";
 import { type Micros, ms, us } from "../core/time.ts";
@@ -36,7 +36,7 @@ export interface SourceContext extends StreamsContext {
  *
  *     connecting -> online <-> stale
  *         ^           |          |
- *         +---- offline <-------+ -> ended (files)
+ *         +---- offline <-------+ -> ended (what is finite)
  */
 export class Source {
   #spec: Identified<SourceSpec>;
@@ -52,6 +52,8 @@ export class Source {
   #endUs: number | undefined;
   #lost = 0;
   #isDone = false;
+  /** Its input was online and told no end. */
+  #wasLive = false;
   #running: Promise<void> = Promise.resolve();
 
   constructor(spec: Identified<SourceSpec>, joined: number, slot: DecodingSlot, context: SourceContext) {
@@ -105,9 +107,10 @@ export class Source {
     return this.#context.opener.kindOf(this.#spec);
   }
 
-  /** Input comes to an end by itself: files and tests that do not loop. */
+  /** Its input comes to an end by itself; before it is open, inputs of its kind may. */
   get isFinite(): boolean {
-    return this.#spec.kind === "pull" && !this.#spec.loop && this.#pace !== "live";
+    if (this.#spec.kind !== "pull" || this.#spec.loop) return false;
+    return this.#input?.isFinite ?? this.#pace !== "live";
   }
 
   /** Mix time at which it ends, once that is known. */
@@ -250,7 +253,7 @@ export class Source {
       await using _ = input;
       for await (const item of input) {
         if (this.#stop.signal.aborted) return undefined;
-        this.#online();
+        this.#online(input);
         await this.#streams.take(item);
         this.#context.pulse.beat();
       }
@@ -270,9 +273,13 @@ export class Source {
     this.#context.pulse.beat();
   }
 
-  #online(): void {
+  /** @throws {PeerLostError} `ERR_PEER_LOST` if a live input is a recording now: that is no news, and is not played again. */
+  #online(input: Ingest | RawIngest): void {
     this.#lastPacketUs = this.#context.clock.now();
     if (this.#state === "online") return;
+    if (this.#wasLive && input.isFinite)
+      throw new PeerLostError("the live input ended, and left a recording");
+    this.#wasLive = !input.isFinite;
     this.#error = undefined;
     this.#become("online");
     this.#context.emit({ type: "source.online", source: this.id });

@@ -121,6 +121,8 @@ interface Backwards {
 export class PipeSource implements AsyncIterable<Packet>, AsyncDisposable {
   /** Always 0: a source that is not read is paused, not dropped. */
   readonly dropped = 0;
+  /** Always false: an attempt's end is not its source's. */
+  readonly isFinite = false;
   readonly #backwards: Backwards;
   #stream: number | undefined;
   #clock: Clock | undefined;

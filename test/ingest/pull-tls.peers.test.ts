@@ -10,7 +10,7 @@ import { requirePeer } from "../kit/peers.ts";
 import { freePort, Program, runToEnd, until } from "../kit/process.ts";
 import { RtspServer } from "../kit/rtsp-server.ts";
 import { LoopbackServer } from "./loopback.ts";
-import { failure, judgePackets, readAll, toneOf } from "./pulling.ts";
+import { failure, judgePackets, pull, readAll, toneOf } from "./pulling.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "tessera-tls-"));
 afterAll(() => rm(folder, { recursive: true }));
@@ -52,6 +52,21 @@ requirePeer("ffmpeg", "openssl")("HTTPS", () => {
       expect(toneOf(packets, 1000)).toBeGreaterThan(-20);
     });
   }
+
+  test.each([true, false])("an input that tells its length is finite, any other is not: %s", async (told) => {
+    const file = await counterVideo({ seconds: 4, tone: 1000, container: "ts" });
+    const { tls, file: certificate } = await identity();
+    trust(certificate);
+    await using server = await LoopbackServer.http((_, response) => {
+      const bytes = readFileSync(file);
+      if (told) response.writeHead(200, { "content-length": bytes.length });
+      response.write(bytes.subarray(0, 1000));
+      response.end(bytes.subarray(1000));
+    }, tls);
+    const input = pull(`https://127.0.0.1:${server.port}/x.ts`);
+    for await (const _ of input);
+    expect(input.isFinite).toBe(told);
+  });
 
   test("user and password in the URL", async () => {
     const file = await counterVideo({ seconds: 4, tone: 1000, container: "ts" });

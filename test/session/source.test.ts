@@ -24,6 +24,7 @@ class Script implements Publishers {
     signal.addEventListener("abort", () => void close());
     return {
       dropped: 0,
+      isFinite: false,
       close,
       [Symbol.asyncDispose]: close,
       [Symbol.asyncIterator]: () => input[Symbol.asyncIterator](),

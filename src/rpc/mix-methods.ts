@@ -4,6 +4,7 @@ import { Id } from "../contract/source-spec.ts";
 import type { MixState } from "../contract/worker.ts";
 import { InvalidArgumentError, RevisionError } from "../core/error.ts";
 import { newId } from "../core/id.ts";
+import { bodiesOf } from "../service/bodies.ts";
 import { digest } from "../service/canonical.ts";
 import type { Mix } from "../service/mix.ts";
 import type { Service } from "../service/service.ts";
@@ -99,7 +100,8 @@ async function apply(service: Service, mix: Mix, spec: MixSpec): Promise<void> {
   });
   using _targets = relocating("", "/spec", () => service.targets.reserve(next));
   await mix.change(next);
-  mix.note({ bodies: { ...mix.control.bodies, "": digest({ ...spec, id: mix.id }) } });
+  // Whatever is in the spec is declared by it, also if a publisher was there first.
+  mix.note({ bodies: bodiesOf(spec, next), undeclared: [] });
 }
 
 function withHistory(view: MixState["views"][number], state: MixState): MixState["views"][number] {

@@ -1,10 +1,9 @@
 import { z } from "zod";
 import { ViewSpec, ViewUpdate } from "../contract/mix-spec.ts";
 import { Id } from "../contract/source-spec.ts";
-import type { ViewState } from "../contract/worker.ts";
-import { ExistsError, InvalidArgumentError } from "../core/error.ts";
-import { digest } from "../service/canonical.ts";
+import { InvalidArgumentError } from "../core/error.ts";
 import { changed, viewIn, viewOf } from "../service/state.ts";
+import { addedBefore, noteAdded } from "./added-before.ts";
 import { describeView } from "./describe.ts";
 import { type Method, method, ofMix } from "./method.ts";
 import { refuseView } from "./not-supported.ts";
@@ -18,14 +17,12 @@ export const VIEW_METHODS: readonly Method[] = [
     handle: async ({ service }, { mix: id, view: spec }) => {
       refuseView(spec, "/view");
       const mix = service.mix(id);
-      const existing = mix.state.views.find((one) => one.id === spec.id);
+      const existing = addedBefore(mix, "view", mix.state.views, spec);
+      if (existing !== undefined) return describeView(existing);
       const view = viewOf(spec, (layout, at) => service.layouts.resolve(layout, at), "/view/layout");
-      if (existing !== undefined) {
-        if (digest(fresh(existing)) === digest(view)) return describeView(existing);
-        throw new ExistsError(`view ${spec.id} exists and is another one`);
-      }
       service.assets.demand(spec.slate, "/view/slate");
       await mix.change(changed(mix.state, { views: [...mix.state.views, view] }));
+      noteAdded(mix, "view", view.id, spec);
       return describeView(view);
     },
   }),
@@ -67,6 +64,3 @@ export const VIEW_METHODS: readonly Method[] = [
     handle: ({ service }, { mix }) => service.mix(mix).state.views.map(describeView),
   }),
 ];
-
-/** As it was when it was added, as far as that can be told. */
-const fresh = (view: ViewState): ViewState => ({ ...view, assign: {}, revision: 1 });

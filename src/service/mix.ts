@@ -5,6 +5,7 @@ import type { MixState, Snapshot, WorkerSettings } from "../contract/worker.ts";
 import { BusyError, type ErrorInfo, errorInfo, RemoteError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import { Absence } from "./absence.ts";
+import { bodyKey, type PartKind } from "./bodies.ts";
 import type { EventHub } from "./events.ts";
 import { MixClock } from "./mix-clock.ts";
 import { MixRunner, type Runnable } from "./mix-runner.ts";
@@ -293,9 +294,9 @@ export class Mix implements Runnable, LayoutHost {
     for (const id of missing(before.sources, next.sources)) this.#forgetSource(id);
     for (const id of missing(before.outputs, next.outputs)) {
       this.status.forgetOutput(id);
-      this.#forgetBody(`output/${id}`);
+      this.#forgetBody("output", id);
     }
-    for (const id of missing(before.views, next.views)) this.#forgetBody(`view/${id}`);
+    for (const id of missing(before.views, next.views)) this.#forgetBody("view", id);
   }
 
   /** Who comes back under the id of a source that was removed starts anew. */
@@ -304,13 +305,13 @@ export class Mix implements Runnable, LayoutHost {
     const without = (list: readonly string[]): string[] => list.filter((one) => one !== id);
     const { quarantined, undeclared } = this.#control;
     this.note({ crashes, quarantined: without(quarantined), undeclared: without(undeclared) });
-    this.#forgetBody(`source/${id}`);
+    this.#forgetBody("source", id);
     this.#absence.end(id, "removed");
     this.status.forgetSource(id);
   }
 
-  #forgetBody(key: string): void {
-    const { [key]: _body, ...bodies } = this.#control.bodies;
+  #forgetBody(kind: PartKind, id: string): void {
+    const { [bodyKey(kind, id)]: _body, ...bodies } = this.#control.bodies;
     this.note({ bodies });
   }
 

@@ -10,7 +10,7 @@ import { newId } from "../core/id.ts";
 import type { Logger } from "../core/log.ts";
 import { Admission } from "./admission.ts";
 import { type Asset, Assets } from "./assets.ts";
-import { digest } from "./canonical.ts";
+import { bodiesOf, bodyOf } from "./bodies.ts";
 import { EventHub } from "./events.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Layouts } from "./layouts.ts";
@@ -189,10 +189,9 @@ export class Service implements AsyncDisposable {
    */
   async create(spec: MixSpec): Promise<Mix> {
     const id = spec.id ?? newId("mix");
-    const body = digest(spec);
     const existing = this.#mixes.get(id);
     if (existing !== undefined) {
-      if (existing.control.bodies[""] === body) return existing;
+      if (existing.control.bodies[""] === bodyOf(spec, id)) return existing;
       throw new ExistsError(`mix ${id} exists and is another one`);
     }
     if (this.#draining) throw new BusyError("this node is draining");
@@ -202,7 +201,7 @@ export class Service implements AsyncDisposable {
     using _targets = this.targets.reserve(state);
     const control = {
       createdAtMs: wallMs(),
-      bodies: { "": body },
+      bodies: bodiesOf(spec, state),
       crashes: {},
       quarantined: [],
       undeclared: [],

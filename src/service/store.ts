@@ -7,7 +7,7 @@ import { StorageError } from "../core/error.ts";
 /** What control alone knows of a mix and needs after a restart of the service. Plain data. */
 export interface ControlState {
   readonly createdAtMs: number;
-  /** Digest of the body that made the mix (`""`), a source (`source/ID`), a view or an output. */
+  /** See `bodies.ts`. */
   readonly bodies: Readonly<Record<string, string>>;
   /** Crashes of a worker while it decoded that source. */
   readonly crashes: Readonly<Record<string, number>>;

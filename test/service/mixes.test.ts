@@ -28,6 +28,41 @@ describe("the same request again", () => {
     await node.call("view.add", { mix: "m", view: { id: "v", layout: "speaker" } });
   });
 
+  test("with an equal body gives what came with the mix, however it has changed since", async () => {
+    await using node = await TestNode.open();
+    const source = { id: "a", kind: "test" };
+    const output = { id: "f", kind: "file", path: "./f.mp4" };
+    const view = { id: "side", width: 640, height: 360 };
+    await node.call("mix.create", { id: "m", views: [{}, view], sources: [source], outputs: [output] });
+    await node.call("layout.set", { mix: "m", view: "side", layout: "speaker", assign: { main: "a" } });
+    const again = async (): Promise<void> => {
+      expect(await node.call("source.add", { mix: "m", source })).toMatchObject({ id: "a" });
+      expect(await node.call("output.add", { mix: "m", output })).toMatchObject({ id: "f" });
+      expect(await node.call("view.add", { mix: "m", view: { id: "main" } })).toMatchObject({ id: "main" });
+      expect(await node.call("view.add", { mix: "m", view })).toMatchObject({ assign: { main: "a" } });
+    };
+    await again();
+    const other = await node.send("view.add", { mix: "m", view: { ...view, width: 320 } });
+    expect(other.error?.data.code).toBe("ERR_EXISTS");
+    const spec = { views: [{}, { ...view, layout: "speaker" }], sources: [source], outputs: [output] };
+    await node.call("mix.apply", { mix: "m", spec });
+    await node.call("view.add", { mix: "m", view: { ...view, layout: "speaker" } });
+    expect((await node.send("view.add", { mix: "m", view })).error?.data.code).toBe("ERR_EXISTS");
+    await node.call("mix.apply", { mix: "m", spec: { ...spec, views: [{}, view] } });
+    await again();
+  });
+
+  test("with an equal body gives a view that was added, also after its layout was set", async () => {
+    await using node = await TestNode.open();
+    await node.call("mix.create", { id: "m" });
+    const view = { id: "v", layout: "speaker" };
+    await node.call("view.add", { mix: "m", view });
+    await node.call("layout.set", { mix: "m", view: "v", layout: "grid" });
+    expect(await node.call("view.add", { mix: "m", view })).toMatchObject({ revision: 2 });
+    await node.call("view.remove", { mix: "m", view: "v" });
+    expect(await node.call("view.add", { mix: "m", view: { id: "v" } })).toMatchObject({ revision: 1 });
+  });
+
   test("is a new one after its object was removed", async () => {
     await using node = await TestNode.open();
     await node.call("mix.create", { id: "m" });

@@ -131,6 +131,43 @@ describe("a source that a publish created", () => {
     expect(mix.state.sources.map(({ id }) => id)).toEqual(["cam", "bars"]);
   });
 
+  test("stays once it is declared, and its publisher does not notice", async () => {
+    const guest = await publishers.attach({ mix: m, source: "guest" });
+    await until(() => node.service.mix(m).status.source("guest").state === "online", "the guest");
+    using subscription = node.service.hub.subscribe({ mix: m });
+    const events: string[] = [];
+    void (async () => {
+      for await (const { type } of subscription) events.push(type);
+    })();
+    const source = { kind: "rtmp", id: "guest", role: "host", audio: { muted: true } };
+    const added = await node.call("source.add", { mix: m, source }, TOKEN);
+    expect(added).toMatchObject({ id: "guest", name: "guest", role: "host", audio: { muted: true } });
+    expect(added.publishUrl).toMatch(/source=guest$/);
+    expect(await node.call("source.add", { mix: m, source }, TOKEN)).toEqual(added);
+    guest.detach();
+    nowMs += 100_000;
+    await publishers.sweep(node.service.mix(m));
+    expect(sources()).toEqual(["cam", "bars", "guest"]);
+    expect(guest.ended.aborted).toBe(false);
+    expect(events).toEqual([]);
+  });
+
+  test("stays when the spec that is applied declares it", async () => {
+    const guest = await publishers.attach({ mix: m, source: "guest" });
+    const spec = { sources: [...SOURCES, { kind: "rtmp", id: "guest", name: "guest" }] };
+    await node.call("mix.apply", { mix: m, spec }, TOKEN);
+    guest.detach();
+    nowMs += 100_000;
+    await publishers.sweep(node.service.mix(m));
+    expect(sources()).toEqual(["cam", "bars", "guest"]);
+  });
+
+  test("keeps its id from sources of another kind", async () => {
+    await publishers.attach({ mix: m, source: "guest" });
+    const { error } = await node.send("source.add", { mix: m, source: { kind: "test", id: "guest" } }, TOKEN);
+    expect(error?.data.code).toBe("ERR_EXISTS");
+  });
+
   test("and whose source is removed is cut off", async () => {
     const seat = await publishers.attach({ mix: m, source: "guest" });
     await node.call("source.remove", { mix: m, source: "guest" }, TOKEN);

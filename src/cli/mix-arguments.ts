@@ -157,7 +157,7 @@ function sourceOf(url: string, { tone, loop }: Record<string, string>): Record<s
     };
   }
   if (url.startsWith(LISTEN)) return { kind: "rtmp" };
-  return { kind: "pull", url: URL_SCHEME.test(url) ? url : resolve(url), loop: loop === "true" };
+  return { kind: "pull", url: URL_SCHEME.test(url) ? url : resolve(url), loop: readFlag("loop", loop) };
 }
 
 function common(settings: Record<string, string>, url: string, index: number): Record<string, unknown> {
@@ -170,7 +170,7 @@ function common(settings: Record<string, string>, url: string, index: number): R
     audio: {
       ...(gain === undefined ? {} : { gain: Number(gain) }),
       ...(delay === undefined ? {} : { delayMs: Number(delay) }),
-      ...(muted === undefined ? {} : { muted: muted === "true" }),
+      muted: readFlag("muted", muted),
     },
   };
 }
@@ -196,6 +196,13 @@ function readOutput(to: string, index: number, flags: Flags): Record<string, unk
   }
   if (!/\.(mp4|mkv)$/i.test(to)) throw new InvalidArgumentError("--out", `must end in .mp4 or .mkv: ${to}`);
   return { id, kind: "file", path: resolve(to), video, audio };
+}
+
+/** A key of an input that is on or off; off if it is not given. */
+function readFlag(key: string, text = "false"): boolean {
+  if (text !== "true" && text !== "false")
+    throw new InvalidArgumentError("--in", `${key} is true or false, not ${text}`);
+  return text === "true";
 }
 
 function readLayout(layout: string): unknown {

@@ -53,6 +53,23 @@ test("a file: URL is the file it names, escapes and all", () => {
   expect(refusal("--in", "file://server/a.mp4", ...OUT)).toBe("--in: is not a file URL of this machine");
 });
 
+describe("a key that is on or off", () => {
+  test.each(["loop", "muted"])("%s", (key) => {
+    const isOn = (input: string): unknown => {
+      const [source] = sourcesOf(input);
+      return key === "loop" && source?.kind === "pull" ? source.loop : source?.audio.muted;
+    };
+    expect(isOn(`x.mp4,${key}`)).toBe(true);
+    expect(isOn(`x.mp4,${key}=true`)).toBe(true);
+    expect(isOn(`x.mp4,${key}=false`)).toBe(false);
+    expect(isOn("x.mp4")).toBe(false);
+    for (const text of ["1", "yes", "TRUE", ""])
+      expect(refusal("--in", `x.mp4,${key}=${text}`, ...OUT)).toBe(
+        `--in: ${key} is true or false, not ${text}`,
+      );
+  });
+});
+
 describe("the door for publishers", () => {
   const guest = ["--in", "rtmp-listen:a", ...OUT];
   const given = [

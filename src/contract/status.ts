@@ -81,6 +81,11 @@ export interface OutputStatus {
   readonly bitrateBps: number;
   /** Packets that this output's viewers or file miss; a push counts from the first packet that it sent. */
   readonly dropped: number;
+  /**
+   * {@link dropped} by reason, as far as this kind of output knows it: the peer or the disk did not keep up (`slow`), the
+   * peer was not there (`away`), it came when its part of a recording was over (`late`), a recording failed (`failed`).
+   */
+  readonly droppedBy: Readonly<Partial<Record<"slow" | "away" | "late" | "failed", number>>>;
   readonly retries: number;
   /** Since when it is in its state, on the mix clock. */
   readonly sinceUs: number;

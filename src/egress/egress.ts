@@ -3,6 +3,7 @@ import type { ErrorInfo } from "../core/error.ts";
 import type { Rational } from "../core/rational.ts";
 import type { Packet } from "../media/packet.ts";
 import type { AudioStreamInfo, VideoStreamInfo } from "../media/stream-info.ts";
+import type { Drops } from "./drop-count.ts";
 
 /**
  * What an egress is going to get. Video is Annex B with parameter sets in band at each IDR (H.264, HEVC), `extradata`
@@ -44,7 +45,7 @@ export type EgressEvent =
     };
 
 /** Counts since it was opened. */
-export interface EgressStats {
+export interface EgressStats extends Drops {
   readonly bytes: number;
   /** Video packets that reached the peer's socket or the file. */
   readonly frames: number;

@@ -5,6 +5,7 @@ import { InternalError, InvalidArgumentError, StorageError, TesseraError } from 
 import { type Micros, ms, seconds, us } from "../core/time.ts";
 import type { Clock } from "../media/clock.ts";
 import type { Packet } from "../media/packet.ts";
+import { DropCount } from "./drop-count.ts";
 import { codecsOf, type Egress, type EgressEvent, type EgressStats, type EgressStreams } from "./egress.ts";
 import { EventQueue } from "./event-queue.ts";
 import { same } from "./recording-bytes.ts";
@@ -80,7 +81,7 @@ export class Recording implements Egress {
   #openedUs = us(0);
   #splitWanted = false;
   #paused = false;
-  #dropped = 0;
+  readonly #drops = new DropCount("slow", "late", "failed");
   #closing: Promise<void> | undefined;
 
   /** Use {@link openRecording}. */
@@ -98,7 +99,7 @@ export class Recording implements Egress {
     const { path, mix, output, previousNode, overwrite = false, firstPart = 1 } = options;
     const owner = { mix, output, ...(previousNode === undefined ? {} : { previousNode }) };
     const folder = RecordingFolder.open(path, owner, { overwrite, firstPart });
-    this.#writer = new RecordingWriter({ folder, events, clock, wait, startWallMs });
+    this.#writer = new RecordingWriter({ folder, events, drops: this.#drops, clock, wait, startWallMs });
     if (!wait) void this.#watchAge();
     const onAbort = (): void => void this.close();
     signal?.addEventListener("abort", onAbort, { once: true, signal: this.#stop.signal });
@@ -106,7 +107,7 @@ export class Recording implements Egress {
   }
 
   push(packet: Packet): void {
-    if (this.#closing !== undefined || this.#writer.failure !== undefined) this.#dropped += 1;
+    if (this.#closing !== undefined || this.#writer.failure !== undefined) this.#drops.add("failed");
     else if (this.#paused) this.#preroll.pass(packet);
     else for (const next of this.#interleaver.push(packet)) this.#take(next);
   }
@@ -116,8 +117,7 @@ export class Recording implements Egress {
   }
 
   stats(): EgressStats {
-    const { bytes, frames, dropped } = this.#writer.counts;
-    return { bytes, frames, dropped: dropped + this.#dropped, retries: 0 };
+    return { ...this.#writer.counts, ...this.#drops.read(), retries: 0 };
   }
 
   /** Changes when new parts begin, in seconds of media; undefined: never by length. */
@@ -154,7 +154,7 @@ export class Recording implements Egress {
   #take(packet: Packet): void {
     try {
       if (this.#beginsPart(packet)) this.#begin(packet);
-      if (this.#part?.precedes(packet)) this.#dropped += 1;
+      if (this.#part?.precedes(packet)) this.#drops.add("late");
       else this.#emit(this.#part?.push(packet));
       this.#preroll.pass(packet);
     } catch (error) {
@@ -242,6 +242,7 @@ export class Recording implements Egress {
       () =>
         this.#writer.fail(
           new StorageError(`the disk did not take the end within ${OUTPUT_CLOSE_MS / 1000} s`),
+          "slow",
         ),
       () => undefined,
     );

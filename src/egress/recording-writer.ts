@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import { errorInfo, StorageError, type TesseraError } from "../core/error.ts";
 import { type Micros, seconds, us } from "../core/time.ts";
 import type { Clock } from "../media/clock.ts";
+import type { DropCount } from "./drop-count.ts";
 import type { EventQueue } from "./event-queue.ts";
 import type { ManifestPart } from "./manifest.ts";
 import type { Ending, Written } from "./recording-container.ts";
@@ -38,6 +39,8 @@ export interface RecordingWriterOptions {
   /** Taken over: disposed when nothing more is written. */
   readonly folder: Promise<RecordingFolder>;
   readonly events: EventQueue;
+  /** Told of every packet that reaches no file. */
+  readonly drops: DropCount<"slow" | "late" | "failed">;
   readonly clock: Clock;
   /** Virtual clock: hold any amount, and say through {@link RecordingWriter.drained} when to go on. */
   readonly wait: boolean;
@@ -67,16 +70,15 @@ export class RecordingWriter {
   #drain: PromiseWithResolvers<void> | undefined;
   #bytes = 0;
   #frames = 0;
-  #dropped = 0;
 
   constructor(options: RecordingWriterOptions) {
     this.#options = options;
     this.#done = this.#run().finally(() => this.#leave());
   }
 
-  /** Bytes and pictures that reached a file, and packets that did not. */
-  get counts(): { readonly bytes: number; readonly frames: number; readonly dropped: number } {
-    return { bytes: this.#bytes, frames: this.#frames, dropped: this.#dropped };
+  /** Bytes and pictures that reached a file. */
+  get counts(): { readonly bytes: number; readonly frames: number } {
+    return { bytes: this.#bytes, frames: this.#frames };
   }
 
   /** Set once nothing more is taken. */
@@ -98,7 +100,7 @@ export class RecordingWriter {
     this.#newestUs = us(part.startUs + fragment.endUs);
     this.#oldestUs ??= this.#newestUs;
     this.#add({ type: "write", part, fragment });
-    if (this.#isFull() && !this.#options.wait) this.fail(new StorageError(this.#tooSlow()));
+    if (this.#isFull() && !this.#options.wait) this.fail(new StorageError(this.#tooSlow()), "slow");
   }
 
   end(part: Part): void {
@@ -119,11 +121,15 @@ export class RecordingWriter {
     return this.#done;
   }
 
-  /** Gives up at once: what is held is dropped, the open file closed as soon as the file system lets go of it. */
-  fail(error: TesseraError): void {
+  /**
+   * Gives up at once: what is held is dropped, the open file closed as soon as the file system lets go of it.
+   *
+   * @param why what is held counts as lost.
+   */
+  fail(error: TesseraError, why: "slow" | "failed" = "failed"): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
-    for (const job of this.#jobs) this.#drop(job);
+    for (const job of this.#jobs) this.#drop(job, why);
     this.#jobs = [];
     this.#heldBytes = 0;
     this.#oldestUs = undefined;
@@ -138,8 +144,8 @@ export class RecordingWriter {
     this.#wake?.();
   }
 
-  #drop(job: Job): void {
-    if (job.type === "write") this.#dropped += job.fragment.packets;
+  #drop(job: Job, why: "slow" | "failed" = "failed"): void {
+    if (job.type === "write") this.#options.drops.add(why, job.fragment.packets);
   }
 
   #isFull(): boolean {

@@ -1,4 +1,5 @@
 import type { Packet } from "../media/packet.ts";
+import type { DropCount } from "./drop-count.ts";
 
 /** Bounds of a {@link LiveQueue}. */
 export interface LiveQueueLimits {
@@ -10,30 +11,29 @@ export interface LiveQueueLimits {
 /**
  * What waits for a live peer. When it is over its bounds, the oldest packets go, up to the next key frame that is
  * queued, so that the newest picture that can be shown is kept; where none is queued all go, and nothing is taken
- * up to the next key frame. Everything that goes is counted.
+ * up to the next key frame. Everything that goes is counted: for being slow while {@link hasPeer}, else for being away.
  *
  * It begins at a key frame if the stream has video at all. One reader.
  */
 export class LiveQueue {
+  /** Somebody is there to read what is queued. */
+  hasPeer = false;
   readonly #limits: LiveQueueLimits;
   readonly #hasVideo: boolean;
+  readonly #drops: DropCount<"slow" | "away">;
   #packets: Packet[] = [];
   #bytes = 0;
-  #dropped = 0;
   #needsKey: boolean;
   #wake: (() => void) | undefined;
   #roomy: PromiseWithResolvers<void> | undefined;
   #open = true;
 
-  constructor(limits: LiveQueueLimits, hasVideo: boolean) {
+  /** @param drops counts packets not given to the reader: lost to the bounds, or before the key frame to begin at. */
+  constructor(limits: LiveQueueLimits, hasVideo: boolean, drops: DropCount<"slow" | "away">) {
     this.#limits = limits;
+    this.#drops = drops;
     this.#hasVideo = hasVideo;
     this.#needsKey = hasVideo;
-  }
-
-  /** Packets not given to the reader since it was made: lost to the bounds, or before the key frame to begin at. */
-  get dropped(): number {
-    return this.#dropped;
   }
 
   get length(): number {
@@ -48,7 +48,7 @@ export class LiveQueue {
     if (!this.#open) return;
     if (this.#needsKey) {
       if (packet.kind !== "video" || !packet.keyFrame) {
-        this.#dropped += 1;
+        this.#drop(1);
         return;
       }
       this.#needsKey = false;
@@ -116,8 +116,12 @@ export class LiveQueue {
       : Math.min(1, this.#packets.length);
     const gone = this.#packets.splice(0, next < 0 ? this.#packets.length : next);
     for (const { data } of gone) this.#bytes -= data.byteLength;
-    this.#dropped += gone.length;
+    this.#drop(gone.length);
     if (next < 0) this.#needsKey = this.#hasVideo;
+  }
+
+  #drop(packets: number): void {
+    this.#drops.add(this.hasPeer ? "slow" : "away", packets);
   }
 
   #isOver(share: number): boolean {

@@ -6,6 +6,7 @@ import { type Clock, LiveClock, sleep, VirtualClock } from "../media/clock.ts";
 import type { Packet } from "../media/packet.ts";
 import { type Resolve, resolveHost } from "../transport/resolve-host.ts";
 import type { RtmpLimits } from "../transport/rtmp-connection.ts";
+import { DropCount } from "./drop-count.ts";
 import type { Egress, EgressEvent, EgressStats, EgressStreams } from "./egress.ts";
 import { EventQueue } from "./event-queue.ts";
 import { RtmpClient } from "./rtmp-client.ts";
@@ -73,6 +74,9 @@ const PROVEN_AFTER = ms(5000);
  */
 export const openRtmpPush = (options: RtmpPushOptions): Egress => new RtmpPush(options);
 
+/** Of a push that has sent nothing yet. */
+const NO_DROPS = new DropCount("slow", "away").read();
+
 class RtmpPush implements Egress {
   readonly #options: RtmpPushOptions;
   readonly #limits: RtmpPushLimits;
@@ -94,9 +98,9 @@ class RtmpPush implements Egress {
   #lastStampMs = { video: 0, audio: 0 };
   #bytes = 0;
   #frames = 0;
-  #lost = 0;
-  /** What the queue had dropped when the first packet was sent: nobody was there yet to miss it. */
-  #unmissed: number | undefined;
+  /** From the first packet sent: nobody was there before to miss any. */
+  readonly #drops = new DropCount("slow", "away");
+  #hasSent = false;
   #retries = 0;
 
   constructor(options: RtmpPushOptions) {
@@ -112,6 +116,7 @@ class RtmpPush implements Egress {
     this.#queue = new LiveQueue(
       { maxMs: maxQueueMs, maxBytes: maxQueueBytes },
       options.streams.video !== undefined,
+      this.#drops,
     );
     this.#backoff = new Backoff({ firstMs: firstRetryMs, maxMs: maxRetryMs });
     const onAbort = (): void => this.#stop();
@@ -134,8 +139,8 @@ class RtmpPush implements Egress {
   }
 
   stats(): EgressStats {
-    const dropped = this.#unmissed === undefined ? 0 : this.#queue.dropped - this.#unmissed + this.#lost;
-    return { bytes: this.#bytes, frames: this.#frames, dropped, retries: this.#retries };
+    const drops = this.#hasSent ? this.#drops.read() : NO_DROPS;
+    return { bytes: this.#bytes, frames: this.#frames, ...drops, retries: this.#retries };
   }
 
   async close(): Promise<void> {
@@ -217,9 +222,13 @@ class RtmpPush implements Egress {
     this.#away = false;
     const { connection } = client;
     const sinceUs = this.#clock.now();
-    void connection.closed.then(() => this.#queue.poke());
+    void connection.closed.then(() => {
+      this.#queue.hasPeer = false;
+      this.#queue.poke();
+    });
     this.#packetizer.restart();
     this.#queue.restart();
+    this.#queue.hasPeer = true;
     void client.send("data", this.#lastStampMs.video, this.#packetizer.metadata());
     this.#events.emit({ type: "live" });
     await this.#send(client);
@@ -242,13 +251,14 @@ class RtmpPush implements Egress {
   }
 
   async #sendPacket(client: RtmpClient, packet: Packet): Promise<void> {
-    this.#unmissed ??= this.#queue.dropped;
+    if (!this.#hasSent) this.#drops.reset();
+    this.#hasSent = true;
     const stampMs = this.#stamp(packet);
     for (const { kind, body } of this.#packetizer.tags(packet)) {
       await client.send(kind, stampMs, body);
       this.#bytes += body.length;
     }
-    if (client.connection.isClosed) this.#lost += 1;
+    if (client.connection.isClosed) this.#drops.add("away");
     else if (packet.kind === "video") this.#frames += 1;
   }
 

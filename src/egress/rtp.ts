@@ -9,6 +9,7 @@ import { type Clock, LiveClock, sleep, VirtualClock, wallTimeMs } from "../media
 import type { Packet } from "../media/packet.ts";
 import { RTP_HEADER_BYTES, writeRtpHeader, writeSenderReport } from "../protocol/rtp-packet.ts";
 import { type Resolve, resolveHost } from "../transport/resolve-host.ts";
+import { DropCount } from "./drop-count.ts";
 import type { Egress, EgressEvent, EgressStats, EgressStreams } from "./egress.ts";
 import { EventQueue } from "./event-queue.ts";
 import { describeRtp } from "./rtp-sdp.ts";
@@ -69,7 +70,7 @@ class RtpSender implements RtpEgress {
   #reportedUs: Micros | undefined;
   #packets = 0;
   #bytes = 0;
-  #dropped = 0;
+  readonly #drops = new DropCount("slow", "away");
   #retries = 0;
 
   constructor(options: RtpOptions) {
@@ -95,7 +96,7 @@ class RtpSender implements RtpEgress {
     if (packet.kind !== "audio" || this.#abort.signal.aborted) return;
     const socket = this.#socket;
     if (socket === undefined) {
-      this.#dropped += 1;
+      this.#drops.add("away");
       return;
     }
     const { ptsUs, data } = packet;
@@ -113,7 +114,7 @@ class RtpSender implements RtpEgress {
     if (socket.send([writeRtpHeader(header), data], this.#options.audioPort, this.#address)) {
       this.#packets += 1;
       this.#bytes += data.byteLength;
-    } else this.#dropped += 1;
+    } else this.#drops.add("slow");
     if (this.#reportedUs === undefined || ptsUs - this.#reportedUs >= REPORT_EVERY)
       this.#report(ptsUs, false);
   }
@@ -125,7 +126,7 @@ class RtpSender implements RtpEgress {
 
   stats(): EgressStats {
     const bytes = this.#bytes + this.#packets * RTP_HEADER_BYTES;
-    return { bytes, frames: 0, dropped: this.#dropped, retries: this.#retries };
+    return { bytes, frames: 0, ...this.#drops.read(), retries: this.#retries };
   }
 
   sdp(): string {

@@ -104,7 +104,7 @@ export class Output implements PacketTaker {
   }
 
   status(): OutputStatus {
-    const { bytes, frames, dropped, retries } = this.#egress.stats();
+    const { bytes, frames, dropped, droppedBy, retries } = this.#egress.stats();
     const video = this.#video.read(this.#context.now());
     const audio = this.#audio.read(this.#context.now());
     return {
@@ -115,6 +115,7 @@ export class Output implements PacketTaker {
       fps: video.perSecond,
       bitrateBps: Math.round(video.bitsPerSecond + audio.bitsPerSecond),
       dropped,
+      droppedBy,
       retries,
       sinceUs: this.#sinceUs,
       frames,

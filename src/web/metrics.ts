@@ -107,8 +107,9 @@ export class Metrics implements Disposable {
       this.#counts.late.inc({ mix, view: view.id }, view.late);
       this.#counts.repeated.inc({ mix, view: view.id }, view.repeated);
     }
-    for (const { id, dropped } of outputs)
-      this.#counts.dropped.inc({ mix, output: id, why: "slow" }, dropped);
+    for (const { id, droppedBy } of outputs)
+      for (const [why, count] of Object.entries(droppedBy))
+        this.#counts.dropped.inc({ mix, output: id, why }, count);
     for (const { id, codec, decoder, avOffsetMs, warnings } of sources) {
       this.#gauges.avOffset.set({ mix, source: id }, avOffsetMs / 1000);
       for (const [why, count] of Object.entries(warnings))

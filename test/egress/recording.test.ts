@@ -310,7 +310,9 @@ describe("a recording that cannot go on", () => {
     ]);
     for (const packet of media({ frames: 60 }).packets) recording.push(packet);
     await recording.close();
-    expect(recording.stats().dropped).toBeGreaterThan(60);
+    const { dropped, droppedBy } = recording.stats();
+    expect(dropped).toBeGreaterThan(60);
+    expect(droppedBy).toEqual({ slow: 0, late: 0, failed: dropped });
   });
 
   test("a deleted file costs its part, and the next one begins", async () => {
@@ -366,7 +368,7 @@ describe("a recording that cannot go on", () => {
     const pictures = readPackets(join(folder, "r.mp4")).filter(({ kind }) => kind === "video");
     expect(pictures.length).toBeGreaterThanOrEqual(90);
     expect(pictures.length).toBe(recording.stats().frames);
-    expect(recording.stats().dropped).toBeGreaterThan(100);
+    expect(recording.stats().droppedBy.slow).toBeGreaterThan(100);
   });
 
   test("a picture that nobody could decode is a typed failure, garbage never throws", async () => {

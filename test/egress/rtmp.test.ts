@@ -280,7 +280,7 @@ describe("servers that fail", () => {
     expect(events.find(({ type }) => type === "retrying")).toMatchObject({
       error: { code: "ERR_PEER_LOST" },
     });
-    expect(egress.stats().dropped).toBeGreaterThan(0);
+    expect(egress.stats().droppedBy.slow).toBeGreaterThan(0);
     peer.behave("pass");
     peer.drop();
     await until("it comes back", () => (taken[1]?.packets.length ?? 0) > 20);
@@ -374,11 +374,13 @@ test("what was encoded before the first connect is not dropped, what is encoded 
   await until("a failure", () => typesOf(events).includes("retrying"));
   const { door, taken } = await openServer(undefined, port);
   await until("packets", () => (taken[0]?.packets.length ?? 0) > 5);
-  expect(egress.stats()).toMatchObject({ dropped: 0 });
+  expect(egress.stats()).toMatchObject({ dropped: 0, droppedBy: { slow: 0, away: 0 } });
   await door.close();
   await until("it is away", () => typesOf(events).filter((type) => type === "retrying").length > 1);
   for (const packet of media.packets(1000, 200_000_000)) egress.push(packet);
-  expect(egress.stats().dropped).toBeGreaterThan(500);
+  const { dropped, droppedBy } = egress.stats();
+  expect(dropped).toBeGreaterThan(500);
+  expect(droppedBy).toEqual({ slow: 0, away: dropped });
 });
 
 describe("parseRtmpUrl", () => {

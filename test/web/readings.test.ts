@@ -63,6 +63,8 @@ describe("/metrics", () => {
       'tessera_decoders{device="cpu",codec="h264"} 2',
       'tessera_tick_late_total{mix="m",view="main"} 2',
       'tessera_frames_repeated_total{mix="m",view="main"} 1',
+      'tessera_frames_dropped_total{mix="m",output="f",why="slow"} 3',
+      'tessera_frames_dropped_total{mix="m",output="f",why="away"} 5',
       'tessera_source_warnings_total{mix="m",source="a",why="timestampJumps"} 2',
       'tessera_compose_seconds_bucket{mix="m",le="0.001"} 5',
       'tessera_compose_seconds_bucket{mix="m",le="0.01"} 8',

@@ -118,10 +118,15 @@ const AudioWish = z.strictObject({
   matrix: Matrix.optional(),
 });
 
+/** Gains of its own are no mix that could be without somebody. */
+const isOneSum = (wish: { readonly without?: unknown; readonly matrix?: unknown }): boolean =>
+  wish.matrix === undefined || wish.without === undefined || wish.without === null;
+const ONE_SUM = { path: ["without"], error: "is not heeded with a matrix" };
+
 const AudioEncoding = AudioWish.refine(
   ({ bitrateBps = 0, channels = 2 }) => bitrateBps <= 256_000 * channels,
   { path: ["bitrateBps"], error: "is over 256000 for its one channel" },
-);
+).refine(isOneSum, ONE_SUM);
 export type AudioEncoding = z.output<typeof AudioEncoding>;
 
 const common = {
@@ -208,6 +213,7 @@ export const OutputUpdate = z.strictObject({
       without: Without.nullable().optional(),
       matrix: Matrix.optional(),
     })
+    .refine(isOneSum, ONE_SUM)
     .optional(),
   segmentS: SegmentS.nullable().optional(),
 });

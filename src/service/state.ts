@@ -93,6 +93,8 @@ export function updatedOutput(output: OutputStateSpec, update: OutputUpdate): Ou
     ...(matrix === undefined ? {} : { matrix }),
     ...(without === undefined ? {} : { without: without ?? undefined }),
   };
+  if (audio.without !== undefined && audio.matrix !== undefined)
+    throw new InvalidArgumentError("/audio/without", "is not heeded with a matrix");
   const video = { ...output.video, ...defined(update.video ?? {}) };
   const merged = { ...output, video, audio };
   if (update.segmentS === undefined) return merged;

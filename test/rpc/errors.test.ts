@@ -12,6 +12,7 @@ beforeAll(async () => {
     outputs: [
       { kind: "file", id: "f", path: "f.mp4" },
       { kind: "rtp", id: "r", host: "127.0.0.1", audioPort: 5004 },
+      { kind: "rtp", id: "own", host: "127.0.0.1", audioPort: 5006, audio: { matrix: { a: 1 } } },
     ],
   });
   await node.call("mix.create", { id: "other" });
@@ -332,6 +333,14 @@ const CASES: [string, unknown, number, string, string | undefined, RegExp][] = [
       ["output.add", silent({ codec: "none" }), "/output/audio/codec", /neither/],
       ["output.add", { mix: "m", output: { kind: "rtp", host: "127.0.0.1" } }, "/output/audioPort", /needed/],
       ["output.add", silent({ bitrateBps: 300_000, channels: 1 }), "/output/audio/bitrateBps", /one channel/],
+      ["output.add", silent({ without: "a", matrix: { a: 1 } }), "/output/audio/without", /matrix/],
+      [
+        "output.update",
+        { mix: "m", output: "r", audio: { without: "a", matrix: { a: 1 } } },
+        "/audio/without",
+        /matrix/,
+      ],
+      ["output.update", { mix: "m", output: "own", audio: { without: "a" } }, "/audio/without", /matrix/],
       ["output.add", pictureOf({ profile: "nonsense" }), "/output/video/profile", /baseline, main, high/],
       ["output.add", pictureOf({ codec: "vp9", profile: "main" }), "/output/video/profile", /leave it out/],
       ["output.add", pictureOf({ codec: "vp8", bframes: 1 }), "/output/video/bframes", /vp8 has no/],

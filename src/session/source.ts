@@ -252,7 +252,10 @@ export class Source {
       this.#input = input;
       await using _ = input;
       for await (const item of input) {
-        if (this.#stop.signal.aborted) return undefined;
+        if (this.#stop.signal.aborted) {
+          if (Symbol.dispose in item) item[Symbol.dispose]();
+          return undefined;
+        }
         this.#online(input);
         await this.#streams.take(item);
         this.#context.pulse.beat();

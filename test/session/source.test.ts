@@ -1,11 +1,16 @@
-import { getEventListeners } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { describe, expect, test } from "vitest";
 import { Channel } from "../../src/core/channel.ts";
+import { createLogger } from "../../src/core/log.ts";
+import { us } from "../../src/core/time.ts";
 import type { Ingest } from "../../src/ingest/ingest.ts";
+import type { RawIngest } from "../../src/ingest/raw.ts";
 import type { Clock } from "../../src/media/clock.ts";
+import type { VideoFrame } from "../../src/media/frame.ts";
 import type { Packet } from "../../src/media/packet.ts";
-import type { Source } from "../../src/session/source.ts";
-import type { Publishers } from "../../src/session/source-opener.ts";
+import { DecodingSlots } from "../../src/session/decoding-slot.ts";
+import { Source } from "../../src/session/source.ts";
+import { type Publishers, SourceOpener } from "../../src/session/source-opener.ts";
 import { codedPictures, codedSound } from "./packets.ts";
 import { Stage, sourceSpec } from "./stage.ts";
 
@@ -56,6 +61,7 @@ const sourceOf = ({ mix }: Stage): Source => {
   if (source === undefined) throw new Error("no source");
   return source;
 };
+const heldMs = ({ mix }: Stage): number => mix.mixer.stats("p").playout.heldMs;
 const stageWith = (script: Script, over: object = {}): Stage => {
   const stage = new Stage({ views: [] }, {}, script);
   stage.mix.addSource(sourceSpec({ id: "p", kind: "rtmp", ...over }));
@@ -77,7 +83,7 @@ describe("a publisher", () => {
     });
     const [first, ...rest] = codedSound(5, 11);
     script.send([...pictures.slice(240), ...(first === undefined ? [] : [first]), ...rest]);
-    await until(() => stage.mix.mixer.untilUs("p") !== undefined);
+    await until(() => heldMs(stage) > 0);
     expect(isShown).toBe(false);
     await shown;
     await until(() => source.picture.decoded === 270);
@@ -102,18 +108,63 @@ describe("a publisher", () => {
     const { mix } = stage;
     await until(() => script.sessions === 1);
     script.send(codedSound(10));
-    await until(() => mix.mixer.untilUs("p") !== undefined);
+    await until(() => heldMs(stage) > 0);
     const [signal] = script.signals;
     script.hangUp();
     await until(() => script.sessions === 2);
     expect(signal?.aborted).toBe(false);
-    const backAt = mix.clock.now();
+    await until(() => heldMs(stage) === 0);
     script.send(codedSound(10));
-    await until(() => (mix.mixer.untilUs("p") ?? 0) > backAt);
+    await until(() => heldMs(stage) > 0);
     expect(mix.mixer.stats("p").playout.repeatedMs).toBe(0);
     const [stop] = script.signals.slice(-1);
     expect(stop).not.toBe(signal);
     expect(getEventListeners(stop ?? new EventTarget(), "abort")).toHaveLength(1);
     expect(stage.about("p")).toEqual(["source.added", "source.online", "source.offline", "source.online"]);
   });
+});
+
+/** An input that has its one picture ready just when it is told to stop. */
+class LastMoment extends SourceOpener {
+  disposed = 0;
+
+  override open(_: unknown, signal: AbortSignal): RawIngest {
+    const close = async (): Promise<void> => undefined;
+    const stopped = once(signal, "abort");
+    const dispose = (): void => {
+      this.disposed += 1;
+    };
+    const frame = { ptsUs: us(0), durationUs: 40_000, [Symbol.dispose]: dispose };
+    return {
+      dropped: 0,
+      isFinite: false,
+      close,
+      [Symbol.asyncDispose]: close,
+      async *[Symbol.asyncIterator]() {
+        await stopped;
+        yield frame as unknown as VideoFrame;
+      },
+    };
+  }
+}
+
+test("a picture that comes while its source is removed is let go", async () => {
+  await using stage = new Stage({ views: [] });
+  const { clock, mixer, pulse } = stage.mix;
+  const shared = { clock, virtual: false, longestPeriodUs: () => 0 };
+  const opener = new LastMoment({
+    ...shared,
+    mix: "m",
+    publishers: new Script(),
+    destinations: { allow: [], loopback: false },
+  });
+  const context = { ...shared, mixer, pulse, opener, log: createLogger("silent"), endsWithInput: false };
+  const slot = new DecodingSlots(false).take("m", "s");
+  const source = new Source(sourceSpec({ id: "s", kind: "test" }), 1, slot, {
+    ...context,
+    emit: () => undefined,
+  });
+  source.start();
+  await source.close();
+  expect(opener.disposed).toBe(1);
 });

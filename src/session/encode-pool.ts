@@ -54,7 +54,7 @@ export class EncodePool {
     const key = settingsKey(view.id, settings, false);
     const known = this.#video.get(key);
     if (known !== undefined) return known;
-    const encode = new VideoEncode(this.#newId("video"), view.id, settings, this.#context);
+    const encode = new VideoEncode(this.#newId("video"), settings, this.#context);
     this.#video.set(key, encode);
     this.#views.set(encode, view);
     view.encodes.add(encode);

@@ -2,7 +2,7 @@ import type { EncoderStatus } from "../contract/status.ts";
 import { errorInfo } from "../core/error.ts";
 import { frameIndexAt, frameTime } from "../core/rational.ts";
 import { type Micros, us } from "../core/time.ts";
-import { describe, settingsKey } from "../encode/video-settings.ts";
+import { describe } from "../encode/video-settings.ts";
 import type { Clock } from "../media/clock.ts";
 import type { Packet } from "../media/packet.ts";
 import { RateMeter, Window } from "../media/stats.ts";
@@ -45,7 +45,6 @@ export interface EncodeContext {
  * them; the encoder's own size and rate are made here.
  */
 export class VideoEncode {
-  readonly key: string;
   readonly rate = new RateMeter();
   readonly encodeMs = new Window();
   readonly encoder: VideoEncoder;
@@ -71,11 +70,10 @@ export class VideoEncode {
   #closing: Promise<void> | undefined;
 
   /** @throws {DeviceError} `ERR_DEVICE` if the encoder does not open. */
-  constructor(id: string, view: string, settings: VideoEncoderSettings, context: EncodeContext) {
+  constructor(id: string, settings: VideoEncoderSettings, context: EncodeContext) {
     this.id = id;
     this.#context = context;
     this.#settings = settings;
-    this.key = settingsKey(view, settings, false);
     this.encoder = VideoEncoder.open(settings);
   }
 
@@ -97,11 +95,6 @@ export class VideoEncode {
   /** Settles when everything handed in has been given to the users. */
   async idle(): Promise<void> {
     await this.#turn;
-  }
-
-  /** True while nothing that was handed in is on its way. */
-  get isIdle(): boolean {
-    return this.#pending === 0;
   }
 
   /** True while it falls so far behind that its view should make its work easier: it must not leave anything out. */
@@ -312,17 +305,12 @@ export class AudioEncode {
   readonly encoder: AudioEncoder;
   readonly #sound: SumHandle;
   #broken = false;
-  #encodes = 0;
 
   /** @param sound what it encodes; owned from here on, as is the encoder. */
   constructor(id: string, encoder: AudioEncoder, sound: SumHandle) {
     this.id = id;
     this.encoder = encoder;
     this.#sound = sound;
-  }
-
-  get encodes(): number {
-    return this.#encodes;
   }
 
   /** Encodes another sum from the tick after next on, into which it cross-fades. */
@@ -344,7 +332,6 @@ export class AudioEncode {
     if (this.#broken) return;
     try {
       this.#give(this.encoder.push(this.#sound.pcm), nowUs);
-      this.#encodes += 1;
     } catch (error) {
       this.#break(error);
     }

@@ -10,7 +10,7 @@ const PERIOD_US = 40_000;
 const { video: wish } = outputSpec({ id: "o", kind: "file", path: "a.mp4", video: { preset: "ultrafast" } });
 const open = (users: readonly PacketTaker[]): VideoEncode => {
   const shape = { widthPx: 160, heightPx: 96, rate: { num: 25, den: 1 } };
-  const encode = new VideoEncode("v", "main", videoSettings(wish, shape), {
+  const encode = new VideoEncode("v", videoSettings(wish, shape), {
     ...encodeContext(),
     sync: false,
   });

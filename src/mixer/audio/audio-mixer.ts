@@ -116,11 +116,6 @@ export class AudioMixer implements Disposable {
     this.#leveller.target = options.loudness;
   }
 
-  /** True if the source is in the mix, on or off the air. */
-  has(id: string): boolean {
-    return this.#sources.has(id);
-  }
-
   /**
    * Gives a source's decoded sound; copied. Sound of a source that is not there is dropped.
    *
@@ -129,11 +124,6 @@ export class AudioMixer implements Disposable {
   push(id: string, block: AudioBlock, playoutUs: Micros): void {
     const source = this.#sources.get(id);
     source?.playout.push(block, us(playoutUs + source.settings.delayMs * 1000));
-  }
-
-  /** Mix time up to which a source's sound is there; undefined if none is. A tick needs {@link MIXER_AHEAD_US} more. */
-  untilUs(id: string): Micros | undefined {
-    return this.#sources.get(id)?.playout.untilUs;
   }
 
   /**

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "../../core/error.ts";
-import { type Micros, us } from "../../core/time.ts";
+import type { Micros } from "../../core/time.ts";
 import { type AudioBlock, CHANNELS, SAMPLE_RATE } from "../../media/frame.ts";
 import { DriftControl, OffsetFilter } from "./drift-control.ts";
 import { PlayoutReader } from "./playout-reader.ts";
@@ -105,17 +105,6 @@ export class PlayoutBuffer implements Disposable {
   #silenced = 0;
   #underruns = 0;
   #jumps = 0;
-
-  /** Mix time up to which sound is there, or undefined if none is waiting or playing. */
-  get untilUs(): Micros | undefined {
-    const last = this.#segments.at(-1);
-    if (last === undefined) return undefined;
-    const at =
-      this.#playing && this.#segments.length === 1 && this.#next !== undefined
-        ? this.#next + (last.end - this.#reader.position)
-        : last.startAt + (last.end - last.first);
-    return us((at * 1e6) / SAMPLE_RATE);
-  }
 
   /**
    * Takes a block; copies it, keeps no reference. What cannot be used is counted, never thrown.

@@ -13,8 +13,6 @@ import {
 
 /** A sum that somebody wants. Its owner disposes it; the sum is computed as long as one handle to it is open. */
 export interface SumHandle extends Disposable {
-  /** Equal for equal requests. */
-  readonly key: string;
   /** This tick's sound, 48 kHz interleaved stereo; the mixer's array, valid until its next tick. Silent before the first. */
   readonly pcm: Float32Array;
   /** True if {@link pcm} is the shared mix bit for bit: an encode of the shared mix serves this one too. */
@@ -118,10 +116,6 @@ class OpenHandle implements SumHandle {
     this.#entry = entry;
   }
 
-  get key(): string {
-    return (this.#next ?? this.#entry).key;
-  }
-
   get pcm(): Float32Array {
     return this.#blending && this.#blend !== undefined ? this.#blend : this.#entry.sum.pcm;
   }
@@ -131,7 +125,7 @@ class OpenHandle implements SumHandle {
   }
 
   change(request: SumRequest): void {
-    if (!this.#open || keyOf(request) === this.key) return;
+    if (!this.#open || keyOf(request) === (this.#next ?? this.#entry).key) return;
     const next = this.#registry.take(request);
     // Of two changes in a row the first was never heard.
     if (this.#next !== undefined) this.#registry.release(this.#next);

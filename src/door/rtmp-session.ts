@@ -26,8 +26,6 @@ export type PublishDecision =
       readonly code: "Unauthorized" | "BadName";
       /** Reaches the encoder, which shows it to its user. */
       readonly description: string;
-      /** Where to publish instead: also sent as a NetConnection-level rejection with a redirect. */
-      readonly redirect?: string;
     };
 
 /** What a session asks of its door. */
@@ -178,14 +176,8 @@ export class RtmpSession {
   /** Tells the encoder why, lets it read that, and closes. */
   async #refuse(
     streamId: number,
-    refusal: { readonly code: string; readonly description: string; readonly redirect?: string },
+    { code, description }: { readonly code: string; readonly description: string },
   ): Promise<void> {
-    const { code, description, redirect } = refusal;
-    if (redirect !== undefined) {
-      const more = { ex: { code: 302, redirect } };
-      const info = statusInfo("error", "NetConnection.Connect.Rejected", `publish to ${redirect}`, more);
-      this.#send(0, "onStatus", 0, null, info);
-    }
     this.#send(streamId, "onStatus", 0, null, statusInfo("error", `NetStream.Publish.${code}`, description));
     await this.#connection.end(new UnauthorizedError(description));
   }

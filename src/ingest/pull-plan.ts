@@ -77,9 +77,6 @@ export function planPull(url: string, ioTimeoutUs: number): PullPlan {
   }
 }
 
-/** True if {@link planPull} knows the scheme of `url`; what else is a path. */
-export const isPullUrl = (url: string): boolean => /^(rtmps?|rtsps?|srt|https?):\/\//i.test(url);
-
 /**
  * Puts the checked address in the host's place, and for RTMP says what the server was called (`tcUrl`), as servers
  * tell their tenants apart by it.

@@ -5,11 +5,6 @@ export const JUMP_FORWARD: Micros = us(10_000_000);
 /** Decode stamps further back than this are a jump, not jitter. */
 export const JUMP_BACKWARD: Micros = us(500_000);
 
-/** Length of one turn of MPEG's 33-bit 90 kHz counter (ISO 13818-1 §2.4.3.6), in microseconds. */
-export const WRAP_33_BIT_90_KHZ = (2 ** 33 / 90_000) * 1e6;
-/** Length of one turn of RTMP's and FLV's 32-bit millisecond counter, in microseconds. */
-export const WRAP_32_BIT_MS = 2 ** 32 * 1000;
-
 /** The stamps of one packet. */
 export interface Stamps {
   readonly ptsUs: Micros;

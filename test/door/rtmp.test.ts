@@ -124,19 +124,6 @@ describe("who may publish", () => {
     });
   }
 
-  test("a redirect reaches the encoder as text and in the status object", async () => {
-    const redirect = "rtmp://other/live/x";
-    const decision: PublishDecision = { allow: false, code: "BadName", description: "elsewhere", redirect };
-    const { port } = await open({ authorize: () => Promise.resolve(decision) });
-    await using raw = await RawPublisher.open(port);
-    await raw.publish("x");
-    await until("the end", () => raw.isClosed);
-    expect(raw.heard.find(({ name }) => name === "onStatus")?.args[0]).toMatchObject({
-      code: "NetConnection.Connect.Rejected",
-      ex: { code: 302, redirect },
-    });
-  });
-
   test("a hook that throws refuses, and nothing breaks", async () => {
     const { port } = await open({ authorize: () => Promise.reject(new Error("database")) });
     await using raw = await RawPublisher.open(port);

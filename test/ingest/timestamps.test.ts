@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { us } from "../../src/core/time.ts";
-import { StampTracker, WRAP_32_BIT_MS, WRAP_33_BIT_90_KHZ } from "../../src/ingest/timestamps.ts";
+import { StampTracker } from "../../src/ingest/timestamps.ts";
 
 /** Decode stamps in milliseconds of each stream as they come, and what is to come out of them. */
 interface Row {
@@ -13,6 +13,10 @@ interface Row {
   readonly marked: readonly number[];
 }
 
+/** Length of one turn of MPEG's 33-bit 90 kHz counter (ISO 13818-1 §2.4.3.6), in microseconds. */
+const WRAP_33_BIT_90_KHZ = (2 ** 33 / 90_000) * 1e6;
+/** Length of one turn of RTMP's and FLV's 32-bit millisecond counter, in microseconds. */
+const WRAP_32_BIT_MS = 2 ** 32 * 1000;
 const turn33 = WRAP_33_BIT_90_KHZ / 1000;
 const turn32 = WRAP_32_BIT_MS / 1000;
 

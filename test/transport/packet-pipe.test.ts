@@ -4,7 +4,6 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { errorInfo, PeerLostError } from "../../src/core/error.ts";
 import { seconds, us } from "../../src/core/time.ts";
-import { openPublisher } from "../../src/ingest/publisher.ts";
 import { LiveClock, VirtualClock } from "../../src/media/clock.ts";
 import type { Packet } from "../../src/media/packet.ts";
 import { PacketPipeReader } from "../../src/transport/packet-pipe-reader.ts";
@@ -82,7 +81,7 @@ test("a packet arrives with every field it had", async () => {
     packet(4, { alpha: Buffer.from([7, 8, 9]), discard: true }),
   ];
   void pour(writer.open("mix/a"), sent);
-  const got = await readAll(openPublisher(reader, "mix/a", clock));
+  const got = await readAll(reader.open("mix/a", { clock }));
   expect(got.length).toBe(sent.length);
   for (const [index, one] of got.entries()) {
     const { arrivalUs, data, ...rest } = one;
@@ -97,7 +96,7 @@ test("arrival stands on the reader's clock", async () => {
   const { writer, reader } = open();
   const later = new LiveClock(seconds(100));
   void pour(writer.open("mix/a"), [packet(0)]);
-  const [got] = await readAll(openPublisher(reader, "mix/a", later));
+  const [got] = await readAll(reader.open("mix/a", { clock: later }));
   expect(got?.arrivalUs).toBeGreaterThan(seconds(99));
   expect(got?.arrivalUs).toBeLessThanOrEqual(later.now());
 });
@@ -121,13 +120,13 @@ for (const { name, size, stepUs, atLeast, atMost } of bounds) {
       writer.open("mix/other"),
       Array.from({ length: 500 }, (_, index) => packet(index)),
     );
-    expect((await readAll(openPublisher(reader, "mix/other", clock))).length).toBe(500);
+    expect((await readAll(reader.open("mix/other", { clock }))).length).toBe(500);
     await settle();
     expect(sent).toBeGreaterThanOrEqual(atLeast);
     expect(sent).toBeLessThanOrEqual(atMost);
     expect(stream.isFull).toBe(true);
     // Reading it lets it go on.
-    const stuck = openPublisher(reader, "mix/stuck", clock)[Symbol.asyncIterator]();
+    const stuck = reader.open("mix/stuck", { clock })[Symbol.asyncIterator]();
     for (let index = 0; index < 100; index++) await stuck.next();
     expect(sent).toBeGreaterThan(100);
   });
@@ -138,7 +137,7 @@ test("the end comes after what was sent, and a break throws its own error", asyn
   const stream = writer.open("mix/a");
   stream.push(packet(0));
   stream.end(errorInfo(new PeerLostError("encoder gone")));
-  const source = openPublisher(reader, "mix/a", clock)[Symbol.asyncIterator]();
+  const source = reader.open("mix/a", { clock })[Symbol.asyncIterator]();
   expect((await source.next()).value).toMatchObject({ kind: "video" });
   await expect(source.next()).rejects.toMatchObject({
     code: "ERR_PEER_LOST",
@@ -149,12 +148,12 @@ test("the end comes after what was sent, and a break throws its own error", asyn
 
 test("each open is one attempt; the next takes the next, asked for before or after it begins", async () => {
   const { writer, reader } = open();
-  const early = openPublisher(reader, "mix/a", clock);
+  const early = reader.open("mix/a", { clock });
   void pour(writer.open("mix/a"), [packet(1)]);
   expect((await readAll(early))[0]?.dtsUs).toBe(40_000);
   void pour(writer.open("mix/a"), [packet(2)]);
   await settle();
-  expect((await readAll(openPublisher(reader, "mix/a", clock)))[0]?.dtsUs).toBe(80_000);
+  expect((await readAll(reader.open("mix/a", { clock })))[0]?.dtsUs).toBe(80_000);
 });
 
 test("of attempts that nobody took, the newest is had, and the others are stopped", async () => {
@@ -164,7 +163,7 @@ test("of attempts that nobody took, the newest is had, and the others are stoppe
   fresh.push(packet(7));
   fresh.end();
   await old.closed;
-  expect((await readAll(openPublisher(reader, "mix/a", clock)))[0]?.dtsUs).toBe(280_000);
+  expect((await readAll(reader.open("mix/a", { clock })))[0]?.dtsUs).toBe(280_000);
 });
 
 test("a thousand sources that nobody asks for are bounded, and the pipe lives", async () => {
@@ -173,13 +172,13 @@ test("a thousand sources that nobody asks for are bounded, and the pipe lives", 
   await settle();
   expect(streams.filter(({ isClosed }) => !isClosed).length).toBe(256);
   void pour(writer.open("mix/wanted"), [packet(0)]);
-  expect((await readAll(openPublisher(reader, "mix/wanted", clock))).length).toBe(1);
+  expect((await readAll(reader.open("mix/wanted", { clock }))).length).toBe(1);
 });
 
 test("closing the reader's end of a source stops its writer", async () => {
   const { writer, reader } = open();
   const stream = writer.open("mix/a");
-  const source = openPublisher(reader, "mix/a", clock);
+  const source = reader.open("mix/a", { clock });
   await settle();
   await source.close();
   await stream.closed;
@@ -211,7 +210,7 @@ const corruptions = [
 for (const { name, bytes } of corruptions) {
   test(`${name} is a typed error on that pipe, for all its sources`, async () => {
     const { reader, writerSide, writer } = open();
-    const source = openPublisher(reader, "mix/a", clock)[Symbol.asyncIterator]();
+    const source = reader.open("mix/a", { clock })[Symbol.asyncIterator]();
     writer.open("mix/a");
     await settle();
     writerSide.write(Buffer.from(bytes.replaceAll(" ", ""), "hex"));
@@ -224,7 +223,7 @@ for (const { name, bytes } of corruptions) {
 test("a writer that ignores its credit is cut off before it fills memory", async () => {
   const { writer, reader } = open();
   const stream = writer.open("mix/greedy");
-  const source = openPublisher(reader, "mix/greedy", clock);
+  const source = reader.open("mix/greedy", { clock });
   for (let index = 0; index < 400; index++) stream.push(packet(index, { data: Buffer.alloc(100_000) }));
   await settle();
   await expect(readAll(source)).rejects.toMatchObject({ code: "ERR_LIMIT" });
@@ -235,7 +234,7 @@ test("a virtual clock stamps what it reads without going wrong", async () => {
   const still = new VirtualClock();
   still.advanceTo(seconds(5));
   void pour(writer.open("mix/a"), [packet(0)]);
-  const [got] = await readAll(openPublisher(reader, "mix/a", still));
+  const [got] = await readAll(reader.open("mix/a", { clock: still }));
   expect(Math.abs((got?.arrivalUs ?? 0) - seconds(5))).toBeLessThan(seconds(1));
 });
 
@@ -243,7 +242,7 @@ test("over a child's file descriptor: packets and arrivals come across, and its 
   const script = fileURLToPath(new URL("packet-pipe-child.ts", import.meta.url));
   const child = spawn(NODE, [script], { stdio: ["ignore", "inherit", "inherit", "ignore", "pipe"] });
   const reader = new PacketPipeReader(child.stdio[4] as Duplex);
-  const source = openPublisher(reader, "mix/child", clock);
+  const source = reader.open("mix/child", { clock });
   const packets: Packet[] = [];
   const reading = (async (): Promise<void> => {
     for await (const one of source) {

@@ -110,16 +110,17 @@ export class EncodePool {
    */
   reconnectAudio(spec: Identified<OutputSpec>, user: PacketTaker): void {
     const before = [...this.#audio].find(([, { users }]) => users.has(user));
-    if (before === undefined || this.#mayJoin(spec)) this.#rejoin(spec, user);
+    if (before === undefined || this.#mayJoin(spec, user)) this.#rejoin(spec, user);
     else this.#carryOn(before, spec, user);
-    void this.sweep();
+    this.#sweepAudio();
   }
 
-  /** Frames of Opus are ticks, so an output may go from any encoder to any other between two. */
-  #mayJoin(spec: Identified<OutputSpec>): boolean {
+  /** True if an encoder of what it wants is there to go to. Of Opus any is, as frames are ticks; else only its own. */
+  #mayJoin(spec: Identified<OutputSpec>, user: PacketTaker): boolean {
     const settings = soundOf(spec);
-    const isKnown = this.#audio.has(keyFor(sumOf(spec), settings));
-    return settings.codec === "opus" && (isKnown || this.#isMinus(spec));
+    const known = this.#audio.get(keyFor(sumOf(spec), settings));
+    if (settings.codec === "opus") return known !== undefined || this.#isMinus(spec);
+    return known?.users.has(user) === true;
   }
 
   #rejoin(spec: Identified<OutputSpec>, user: PacketTaker): void {
@@ -159,7 +160,7 @@ export class EncodePool {
 
   /** Closes encoders without users; they are out of their views at once. Never rejects. */
   async sweep(): Promise<void> {
-    for (const [key, encode] of this.#audio) if (encode.users.size === 0) this.#closeAudio(key, encode);
+    this.#sweepAudio();
     const idle = [...this.#video].filter(([, encode]) => encode.users === 0);
     for (const [key, encode] of idle) {
       this.#video.delete(key);
@@ -167,6 +168,10 @@ export class EncodePool {
       this.#views.delete(encode);
     }
     await Promise.all(idle.map(([, encode]) => encode.close()));
+  }
+
+  #sweepAudio(): void {
+    for (const [key, encode] of this.#audio) if (encode.users.size === 0) this.#closeAudio(key, encode);
   }
 
   async #going(parts: readonly (Promise<void> | undefined)[]): Promise<void> {

@@ -310,6 +310,15 @@ describe("an output whose sound is changed", () => {
     }
   }
 
+  test("to what it is already stays where it is", async () => {
+    const pool = poolOf();
+    const users = [new Listener(), new Listener()];
+    for (const user of users) pool.connectAudio(recording(), user);
+    for (const user of users) pool.reconnectAudio(recording(), user);
+    expect(pool.audioEncodes).toBe(1);
+    await pool.finish(us(0));
+  });
+
   test("is heard as asked for, and so are the others as before", async () => {
     using sounds = new AudioMixer({ maxSpeakers: 4 });
     const pool = poolOf(sounds);

@@ -91,6 +91,15 @@ describe("an output", () => {
     await mix.removeOutput("bad");
   });
 
+  test("whose picture and sound are changed at once opens one encoder, and its sound goes on in the one that it has", async () => {
+    await using stage = new Stage({ views: [SMALL] });
+    const { mix } = stage;
+    mix.addOutput(toFile("a"));
+    await until(() => (mix.outputs.get("a")?.status().frames ?? 0) > 5);
+    await mix.updateOutput("a", { video: { bitrateBps: 200_000 }, audio: { matrix: { anna: 1 } } });
+    expect(mix.stats().encoders.map(({ id }) => id)).toEqual(["video-3", "audio-2"]);
+  });
+
   test("that is removed while it is updated leaves nothing behind", async () => {
     await using stage = new Stage({ views: [SMALL] });
     const { mix } = stage;

@@ -165,8 +165,8 @@ export class SourceStreams {
   async #takeVideo(packet: Packet): Promise<void> {
     this.#videoReadUs = Math.max(this.#videoReadUs, packet.dtsUs);
     const { pace, context } = this.#options;
-    // Measured when it is decoded: stamps of what is still out of order say nothing of jitter. The first cannot wait.
-    if (pace === "live" && !this.#timeline.isTied) this.#timeline.observe(packet.ptsUs, context.clock.now());
+    // Measured when it is decoded, for what is out of order as yet says nothing of jitter; the first cannot wait.
+    if (pace === "live" && !this.#timeline.isTied) this.#timeline.observe(packet.dtsUs, context.clock.now());
     const taken = this.#show(packet);
     if (context.virtual || this.picture.isFull) return taken;
     taken.catch((error: unknown) => {
@@ -183,7 +183,8 @@ export class SourceStreams {
     // In a live burst, only the last tells how long decoding takes; what comes before it is old, not late.
     if (this.#options.pace === "live" && number !== this.#videoTaken) return;
     if (lastUs !== undefined) this.#timeline.observe(lastUs, clock.now());
-    else if (!this.picture.isShown) this.#timeline.observe(packet.ptsUs, clock.now());
+    // Decoded, the picture of that time would come out now.
+    else if (!this.picture.isShown) this.#timeline.observe(packet.dtsUs, clock.now());
   }
 
   #takeAudio(packet: Packet): void {

@@ -1,11 +1,13 @@
-import { readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { serveCommand, serveConfig } from "../../src/cli/config.ts";
 import { TestWeb } from "../web/fixture.ts";
 
 const page = readFileSync("docs/operating.md", "utf8");
 const status = readFileSync("src/contract/status.ts", "utf8");
-const metrics = readFileSync("src/web/metrics.ts", "utf8");
+const metrics = globSync("src/web/*.ts")
+  .map((file) => readFileSync(file, "utf8"))
+  .join("\n");
 
 /** Rows of the tables under a heading, without marks of code. */
 function rows(heading: string): string[][] {

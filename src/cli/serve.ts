@@ -82,6 +82,7 @@ async function serve(config: ServeConfig, doors: Doors): Promise<void> {
   using metrics = new Metrics(service);
   const rpc = new Dispatcher(metrics, log);
   await using gate = new RtmpGate(service.publishers, log);
+  metrics.watch(gate);
   if (doors.rtmp !== undefined) await gate.listen(doors.rtmp);
   if (doors.rtmps !== undefined) await gate.listen(doors.rtmps, tlsOptions(config.tlsCert, config.tlsKey));
   await using web = await openWeb(config, doors, { service, rpc, metrics, log });

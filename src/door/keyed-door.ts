@@ -34,7 +34,7 @@ export async function openKeyedDoor(options: KeyedDoorOptions): Promise<AsyncDis
   const clock = new LiveClock();
   const authorize = (request: PublishRequest): Promise<PublishDecision> =>
     Promise.resolve(decide(request, options));
-  const door = await RtmpDoor.listen({ host, port, clock, authorize });
+  const door = await RtmpDoor.listen({ host, port, clock, log, authorize });
   const pipe = new PacketPipeWriter(options.pipe, { clock });
   log.info(door.address, "waiting for RTMP publishers");
   void takePublishers(door, pipe, options);

@@ -6,7 +6,7 @@ import type { PublisherSeat, Publishers } from "../service/publishers.ts";
 import { delay } from "../service/time.ts";
 import type { WorkerProcess } from "../service/worker.ts";
 import { PacketPipeWriter } from "../transport/packet-pipe-writer.ts";
-import { RtmpDoor } from "./rtmp.ts";
+import { RtmpDoor, type RtmpDoorStats } from "./rtmp.ts";
 import type { PublishRequest, RtmpPublish } from "./rtmp-publish.ts";
 import type { PublishDecision } from "./rtmp-session.ts";
 
@@ -28,7 +28,7 @@ export class RtmpGate implements AsyncDisposable {
   readonly #publishers: Publishers;
   readonly #clock = new LiveClock();
   readonly #log: Logger;
-  readonly #doors: RtmpDoor[] = [];
+  readonly #doors: { readonly name: "rtmp" | "rtmps"; readonly door: RtmpDoor }[] = [];
   /** One writer per pipe: publishers of one worker share it. */
   readonly #writers = new WeakMap<WorkerProcess, PacketPipeWriter>();
 
@@ -46,16 +46,22 @@ export class RtmpGate implements AsyncDisposable {
     const door = await RtmpDoor.listen({
       ...address,
       clock: this.#clock,
+      log: this.#log,
       ...(tls === undefined ? {} : { tls }),
       authorize: (request) => this.#authorize(request),
     });
-    this.#doors.push(door);
+    this.#doors.push({ name: tls === undefined ? "rtmp" : "rtmps", door });
     void this.#serve(door);
     return door.address;
   }
 
+  /** What each door has counted since it was opened. */
+  readings(): (RtmpDoorStats & { readonly door: string })[] {
+    return this.#doors.map(({ name, door }) => ({ door: name, ...door.stats() }));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#doors.map((door) => door.close()));
+    await Promise.all(this.#doors.map(({ door }) => door.close()));
   }
 
   async #authorize(request: PublishRequest): Promise<PublishDecision> {

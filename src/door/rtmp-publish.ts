@@ -1,4 +1,4 @@
-import type { TesseraError } from "../core/error.ts";
+import { MediaInvalidError, type TesseraError } from "../core/error.ts";
 import { ms } from "../core/time.ts";
 import type { Packet } from "../media/packet.ts";
 import type { StreamMetadata } from "../protocol/flv-script.ts";
@@ -24,6 +24,8 @@ export interface PublishRequest {
 /** Media that waits for its reader, before the publisher's socket is left unread. */
 const MAX_HELD_US = ms(2000);
 const MAX_HELD_BYTES = 4 << 20;
+/** From the first media that is of no use until the publisher is given up, if there is no other. */
+const USELESS_US = ms(3000);
 
 /**
  * One accepted publish. The door's session feeds it; whoever took it from the door reads {@link packets} and may
@@ -50,6 +52,8 @@ export class RtmpPublish implements PublishRequest {
   #readers = 0;
   #hungUp = false;
   #needsKey = false;
+  #isUseful = false;
+  #uselessSinceUs: number | undefined;
   readonly #unannounced = new Set<Packet["kind"]>();
   #wake: (() => void) | undefined;
   #room: (() => void) | undefined;
@@ -91,6 +95,17 @@ export class RtmpPublish implements PublishRequest {
     return { ...this.#depacketizer.stats(), receivedBytes, metadata: this.#depacketizer.metadata };
   }
 
+  /** For the session: why it is of no use, once it has sent nothing but such media for 3 s. */
+  get useless(): MediaInvalidError | undefined {
+    if (this.#isUseful) return undefined;
+    const { bad, ignored, unsupported } = this.#depacketizer.stats();
+    if (bad + ignored === 0) return undefined;
+    this.#uselessSinceUs ??= this.lastReceivedUs;
+    if (this.lastReceivedUs - this.#uselessSinceUs < USELESS_US) return undefined;
+    const codecs = unsupported.length === 0 ? "" : `: ${unsupported.join(", ")} is not supported`;
+    return new MediaInvalidError(`the publisher sends no media that can be used${codecs}`);
+  }
+
   /** Leaves the socket unread until {@link resume}; the encoder notices when its buffers are full. */
   pause(): void {
     this.#connection.pause();
@@ -122,7 +137,9 @@ export class RtmpPublish implements PublishRequest {
 
   /** For the session: takes a media message; settles when there is room for the next. */
   async take(message: RtmpMessage): Promise<void> {
-    for (const packet of this.#depacketizer.push(message)) if (!this.#isClosed) this.#accept(packet);
+    const packets = this.#depacketizer.push(message);
+    if (packets.length > 0) this.#isUseful = true;
+    for (const packet of packets) if (!this.#isClosed) this.#accept(packet);
     this.#wake?.();
     while (this.#isFull() && !this.#isClosed && !this.#hungUp) {
       const { promise, resolve } = Promise.withResolvers<void>();

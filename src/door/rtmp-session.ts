@@ -80,12 +80,21 @@ export class RtmpSession {
       case RTMP.dataAmf0:
       case RTMP.dataAmf3:
       case RTMP.aggregate:
-        await this.#publish?.publish.take(message);
+        await this.#media(message);
         return;
       case RTMP.commandAmf0:
       case RTMP.commandAmf3:
         await this.#command(parseCommand(message, this.#maxCommandBytes), message.streamId);
     }
+  }
+
+  async #media(message: RtmpMessage): Promise<void> {
+    if (this.#publish === undefined) return;
+    const { publish, streamId } = this.#publish;
+    await publish.take(message);
+    const { useless } = publish;
+    if (useless === undefined || this.#connection.isClosed) return;
+    await this.#dismiss(streamId, "Failed", useless);
   }
 
   async #command(command: RtmpCommand, streamId: number): Promise<void> {
@@ -178,8 +187,13 @@ export class RtmpSession {
     streamId: number,
     { code, description }: { readonly code: string; readonly description: string },
   ): Promise<void> {
-    this.#send(streamId, "onStatus", 0, null, statusInfo("error", `NetStream.Publish.${code}`, description));
-    await this.#connection.end(new UnauthorizedError(description));
+    await this.#dismiss(streamId, code, new UnauthorizedError(description));
+  }
+
+  async #dismiss(streamId: number, code: string, reason: TesseraError): Promise<void> {
+    const info = statusInfo("error", `NetStream.Publish.${code}`, reason.message);
+    this.#send(streamId, "onStatus", 0, null, info);
+    await this.#connection.end(reason);
   }
 
   #endPublish(reason: TesseraError | undefined): void {

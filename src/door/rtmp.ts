@@ -2,9 +2,11 @@ import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import { Channel } from "../core/channel.ts";
 import { BusyError, InvalidArgumentError, PeerLostError, type TesseraError } from "../core/error.ts";
+import type { Logger } from "../core/log.ts";
 import { ms } from "../core/time.ts";
 import type { Clock } from "../media/clock.ts";
 import { RTMP_LIMITS, RtmpConnection, type RtmpLimits } from "../transport/rtmp-connection.ts";
+import { RefusalLog } from "./refusal-log.ts";
 import type { PublishRequest, RtmpPublish } from "./rtmp-publish.ts";
 import { type PublishDecision, RtmpSession, type SessionHost } from "./rtmp-session.ts";
 
@@ -32,6 +34,8 @@ export interface RtmpDoorOptions {
   readonly tls?: TlsOptions;
   readonly limits?: Partial<RtmpDoorLimits>;
   readonly clock: Clock;
+  /** Hears of everybody who is refused or cut off, at most once a second. */
+  readonly log?: Logger | undefined;
   /**
    * Decides about a publish before the encoder is told anything. May take its time, within `publishMs`; a rejection
    * refuses the publish without a word about why.
@@ -47,6 +51,10 @@ export interface RtmpDoorStats {
   readonly closedFor: Readonly<Record<string, number>>;
   /** Connections turned away at once, because there were too many. */
   readonly turnedAway: number;
+  /** Messages of publishers with media that could not be read. */
+  readonly bad: number;
+  /** Messages of publishers with media of codecs and tracks that are not taken. */
+  readonly ignored: number;
 }
 
 /**
@@ -67,6 +75,11 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
   readonly #publishes = new Map<string, RtmpPublish>();
   readonly #closedFor: Record<string, number> = {};
   readonly #fresh = new Channel<RtmpPublish>();
+  readonly #refusals: RefusalLog;
+  /** Publishes that go on, those that were taken over included. */
+  readonly #going = new Set<RtmpPublish>();
+  /** Of publishes that are over. */
+  #unusable: Unusable = { bad: 0, ignored: 0 };
   #turnedAway = 0;
   #closing: Promise<void> | undefined;
 
@@ -74,6 +87,7 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
     this.#server = server;
     this.#options = options;
     this.#limits = { ...RTMP_DOOR_LIMITS, ...options.limits };
+    this.#refusals = new RefusalLog(options.log, options.clock);
     const at = server.address();
     this.address =
       typeof at === "object" && at !== null ? { host: at.address, port: at.port } : { host: "", port: 0 };
@@ -102,7 +116,7 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
       server.on("tlsClientError", (_error, socket) => socket.destroy());
       server.on("error", () => {}); // Of accept(2), such as too many open files: the next one may work.
       server.maxConnections = door.#limits.maxConnections;
-      server.on("drop", () => (door.#turnedAway += 1));
+      server.on("drop", (from) => door.#turnAway(from?.remoteAddress));
       return door;
     } catch (cause) {
       throw new InvalidArgumentError("rtmp", `cannot listen on ${host}:${port}`, { cause });
@@ -115,6 +129,7 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
       publishes: this.#publishes.size,
       closedFor: { ...this.#closedFor },
       turnedAway: this.#turnedAway,
+      ...[...this.#going].map((publish) => publish.stats()).reduce(sum, this.#unusable),
     };
   }
 
@@ -135,11 +150,11 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
   /** For sessions. */
   async authorize(request: PublishRequest): Promise<PublishDecision> {
     if (request.name === "") return { allow: false, code: "BadName", description: "no stream name" };
-    try {
-      return await this.#options.authorize(request);
-    } catch {
-      return { allow: false, code: "Unauthorized", description: "not allowed now" };
-    }
+    const decision = await this.#options
+      .authorize(request)
+      .catch(() => ({ allow: false, code: "Unauthorized", description: "not allowed now" }) as const);
+    if (!decision.allow) this.#tellRefusal(request, decision.code);
+    return decision;
   }
 
   /** For sessions: gives the publish its key, or says why not. */
@@ -147,10 +162,14 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
     const before = this.#publishes.get(publish.key);
     if (before !== undefined) {
       const silentUs = this.#options.clock.now() - before.lastReceivedUs;
-      if (silentUs < ms(this.#limits.keyHeldMs)) return "somebody is publishing under this name";
+      if (silentUs < ms(this.#limits.keyHeldMs)) {
+        this.#tellRefusal(publish, "its key is in use");
+        return "somebody is publishing under this name";
+      }
       void before.close(new PeerLostError("silent, and another encoder took over its name"));
     }
     this.#publishes.set(publish.key, publish);
+    this.#going.add(publish);
     this.#fresh.push(publish);
     return undefined;
   }
@@ -158,6 +177,7 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
   /** For sessions. */
   leave(publish: RtmpPublish): void {
     if (this.#publishes.get(publish.key) === publish) this.#publishes.delete(publish.key);
+    if (this.#going.delete(publish)) this.#unusable = sum(this.#unusable, publish.stats());
   }
 
   /** Counts per address, before a TLS handshake costs anything. */
@@ -166,7 +186,7 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
     const count = this.#perAddress.get(from) ?? 0;
     socket.on("error", () => {});
     if (count >= this.#limits.maxConnectionsPerAddress || this.#closing !== undefined) {
-      this.#turnedAway += 1;
+      this.#turnAway(from);
       socket.destroy();
       return;
     }
@@ -184,11 +204,23 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
     this.#connections.add(connection);
     const reason = await new RtmpSession(connection, this, this.#limits.maxCommandBytes).run();
     this.#connections.delete(connection);
-    this.#count(reason);
+    if (reason !== undefined) this.#count(reason, connection.remote);
   }
 
-  #count(reason: TesseraError | undefined): void {
-    if (reason !== undefined) this.#closedFor[reason.code] = (this.#closedFor[reason.code] ?? 0) + 1;
+  #count({ code, message }: TesseraError, remote: string): void {
+    this.#closedFor[code] = (this.#closedFor[code] ?? 0) + 1;
+    // Refusals were told with what they were about, and their text may hold the name that was asked for.
+    const isToldOf = code === "ERR_UNAUTHORIZED" || this.#closing !== undefined;
+    if (!isToldOf) this.#refusals.tell({ remote, code, message }, "connection cut off");
+  }
+
+  #turnAway(remote: string | undefined): void {
+    this.#turnedAway += 1;
+    this.#refusals.tell({ remote }, "connection turned away: there are too many");
+  }
+
+  #tellRefusal({ remote, encoder }: PublishRequest, why: string): void {
+    this.#refusals.tell({ remote, encoder, why }, "publish refused");
   }
 
   async #teardown(): Promise<void> {
@@ -200,3 +232,6 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
     await promise;
   }
 }
+
+type Unusable = Pick<RtmpDoorStats, "bad" | "ignored">;
+const sum = (a: Unusable, b: Unusable): Unusable => ({ bad: a.bad + b.bad, ignored: a.ignored + b.ignored });

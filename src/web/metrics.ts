@@ -2,6 +2,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { MixStats } from "../contract/status.ts";
 import type { Service } from "../service/service.ts";
+import { DoorMetrics, type Doors } from "./door-metrics.ts";
 import { remoteHistogram } from "./remote-histogram.ts";
 
 /** How long a scrape waits for a mix; one that hangs is left out, and shows as a worker restart soon after. */
@@ -28,6 +29,8 @@ export class Metrics implements Disposable {
   readonly #counts: ReturnType<typeof counters>;
   readonly #gauges: ReturnType<typeof gauges>;
   readonly #fallbackCount: Counter<"from" | "to" | "why">;
+  readonly #doorMetrics = new DoorMetrics(this.#registry);
+  #doors: Doors | undefined;
   #loopDelayS = 0;
   #scraping: Promise<string> | undefined;
 
@@ -59,6 +62,11 @@ export class Metrics implements Disposable {
     this.#rpc.observe({ method, transport }, seconds);
   }
 
+  /** Tells of these doors too, from now on. */
+  watch(doors: Doors): void {
+    this.#doors = doors;
+  }
+
   /** All metrics as text. Scrapers that come together share one. */
   scrape(): Promise<string> {
     this.#scraping ??= this.#scrape().finally(() => {
@@ -78,6 +86,7 @@ export class Metrics implements Disposable {
     const stats = (await withinScrape(asked)).filter((one) => one !== undefined);
     for (const metric of [...Object.values(this.#gauges), ...Object.values(this.#counts)]) metric.reset();
     this.#tellNode();
+    this.#doorMetrics.tell(this.#doors?.readings() ?? []);
     for (const one of stats) this.#tellMix(one);
     return [await this.#registry.metrics(), ...histograms(stats)].join("\n");
   }

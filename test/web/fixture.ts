@@ -41,6 +41,11 @@ export class TestWeb implements AsyncDisposable {
     return new TestWeb(node, web, metrics);
   }
 
+  /** Has the metrics tell of doors too. */
+  watch(doors: Parameters<Metrics["watch"]>[0]): void {
+    this.#metrics.watch(doors);
+  }
+
   /** POSTs one JSON-RPC request. */
   rpc(method: string, params: unknown, headers: Record<string, string> = {}): Promise<Response> {
     return fetch(`${this.url}/rpc`, {

@@ -1,5 +1,9 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createLogger } from "../../src/core/log.ts";
+import { RtmpGate } from "../../src/door/rtmp-gate.ts";
+import { RTMP } from "../../src/protocol/rtmp-message.ts";
+import { RawPublisher } from "../door/raw-publisher.ts";
 import { until } from "../service/fixtures/node.ts";
 import { TestWeb } from "./fixture.ts";
 
@@ -36,6 +40,11 @@ const METRICS: Record<string, string> = {
   tessera_worker_restarts_total: "counter",
   tessera_device_fallback_total: "counter",
   tessera_event_loop_delay_seconds: "gauge",
+  tessera_door_connections: "gauge",
+  tessera_door_publishes: "gauge",
+  tessera_door_closed_total: "counter",
+  tessera_door_turned_away_total: "counter",
+  tessera_door_media_unusable_total: "counter",
 };
 
 const scrape = async (): Promise<string> => await (await fetch(`${web.url}/metrics`)).text();
@@ -78,6 +87,30 @@ describe("/metrics", () => {
       expect(text.split("\n"), line).toContain(line);
     }
     expect(text).toMatch(/tessera_event_loop_delay_seconds\{process="control"\} [\d.e-]+\n/);
+  });
+
+  test("tells whom a door let in, cut off and turned away, also at the second scrape", async () => {
+    const log = createLogger("silent");
+    await using gate = new RtmpGate(web.node.service.publishers, log);
+    web.watch(gate);
+    const { port } = await gate.listen({ host: "127.0.0.1", port: 0 });
+    await using refused = await RawPublisher.open(port);
+    expect(await refused.publish("nobody?token=secret")).toBe("NetStream.Publish.Unauthorized");
+    await using publisher = await RawPublisher.open(port);
+    expect(await publisher.publish("m?source=b")).toBe("NetStream.Publish.Start");
+    publisher.send(RTMP.audio, Buffer.from("b200", "hex"));
+    await until(() => refused.isClosed, "the end of who was refused");
+    const wanted = [
+      'tessera_door_connections{door="rtmp"} 1',
+      'tessera_door_publishes{door="rtmp"} 1',
+      'tessera_door_closed_total{door="rtmp",code="ERR_UNAUTHORIZED"} 1',
+      'tessera_door_turned_away_total{door="rtmp"} 0',
+      'tessera_door_media_unusable_total{door="rtmp",why="ignored"} 1',
+      'tessera_door_media_unusable_total{door="rtmp",why="bad"} 0',
+    ];
+    const told = async (): Promise<string[]> => (await scrape()).split("\n");
+    await until(async () => (await told()).includes(wanted[4] ?? ""), "its Speex");
+    expect(await told()).toEqual(expect.arrayContaining(wanted));
   });
 
   test("does not wait for a worker that hangs, and tells of fallbacks and restarts", async () => {

@@ -38,11 +38,6 @@ export class Tokens {
     this.#now = now;
   }
 
-  /** True if callers without a token are refused. */
-  get required(): boolean {
-    return this.#node !== undefined;
-  }
-
   /** A token that allows `grant` for `ttlS` seconds, but never longer than `by`, who asks for it. */
   issue(grant: Pick<Grant, "mix" | "actions">, ttlS: number, by: Grant): string {
     const untilMs = Math.min(this.#now() + ttlS * 1000, by.untilMs ?? Number.POSITIVE_INFINITY);

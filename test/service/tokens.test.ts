@@ -15,8 +15,6 @@ describe("checking", () => {
   });
 
   test("no token is enough only where none is set", () => {
-    expect(new Tokens(undefined, KEY).required).toBe(false);
-    expect(at(0).required).toBe(true);
     expect(new Tokens(undefined, KEY).check(undefined)).toEqual(everything);
     expect(() => at(0).check(undefined)).toThrow(UnauthorizedError);
     expect(() => at(0).check("")).toThrow(UnauthorizedError);

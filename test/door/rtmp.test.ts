@@ -182,6 +182,64 @@ describe("a key in use", () => {
   });
 });
 
+describe("a publisher without media that can be used", () => {
+  /** Speex, a byte of it; and H.264 without its sequence header. */
+  const useless: [string, number, string, string, object][] = [
+    ["in a codec that is not taken", RTMP.audio, "b200", "speex is not supported", { bad: 0 }],
+    [
+      "that cannot be read",
+      RTMP.video,
+      "1701000000000000026588",
+      "no media that can be used",
+      { ignored: 0 },
+    ],
+  ];
+  for (const [name, type, body, text, zero] of useless) {
+    test(`${name} is told so after three seconds, and counted`, async () => {
+      const clock = new VirtualClock();
+      const { door, port, taken } = await open({ clock });
+      await using raw = await RawPublisher.open(port);
+      await raw.publish("m");
+      for (let at = 0; at <= 4000 && raw.status === "NetStream.Publish.Start"; at += 250) {
+        expect(door.stats().publishes).toBe(1);
+        raw.send(type, Buffer.from(body, "hex"), 1, at);
+        const sent = door.stats();
+        await until("the message", () => {
+          const { bad, ignored } = door.stats();
+          return bad + ignored > sent.bad + sent.ignored || raw.status !== "NetStream.Publish.Start";
+        });
+        await step(clock, at + 250);
+      }
+      await until("the end", () => raw.isClosed);
+      expect([raw.status, raw.description]).toEqual([
+        "NetStream.Publish.Failed",
+        expect.stringContaining(text),
+      ]);
+      expect(await taken[0]?.publish.closed).toMatchObject({ code: "ERR_MEDIA_INVALID" });
+      expect(clock.now()).toBeGreaterThanOrEqual(ms(3000));
+      const stats = door.stats();
+      expect(stats).toMatchObject({ publishes: 0, closedFor: { ERR_MEDIA_INVALID: 1 }, ...zero });
+      expect(stats.bad + stats.ignored).toBeGreaterThan(10);
+    });
+  }
+
+  test("in one of its two streams goes on with the other", async () => {
+    const clock = new VirtualClock();
+    const { port, taken } = await open({ clock });
+    await using raw = await RawPublisher.open(port);
+    await raw.publish("m");
+    raw.send(RTMP.video, AVC_HEADER);
+    for (let at = 0; at < 5000; at += 250) {
+      raw.send(RTMP.audio, Buffer.from("b200", "hex"), 1, at);
+      raw.send(RTMP.video, KEY_FRAME, 1, at);
+      await until("its picture", () => taken[0]?.packets.length === at / 250 + 1);
+      await step(clock, at + 250);
+    }
+    expect(raw.isClosed).toBe(false);
+    expect(taken[0]?.publish.stats().unsupported).toEqual(["speex"]);
+  });
+});
+
 /** Each with a publisher beside it that must not lose a packet. */
 describe("bad peers are closed with a reason, and cost nobody else anything", () => {
   async function beside(

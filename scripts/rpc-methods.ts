@@ -104,10 +104,11 @@ const VIEW: Record<string, MethodText> = {
       "/layout": `${LAYOUT_PARAM} Absent: the one on air.`,
       "/assign":
         "Slot to source; `empty` keeps the slot empty, `null` gives it back to the document. Slots that are not named stay as they were assigned.",
-      "/expect": "The view's revision that the caller knows; another is `ERR_REVISION`.",
+      "/expect":
+        "The view's revision that the caller knows; another is `ERR_REVISION`. A change for later counts from the moment it is asked for.",
       "/dryRun": "Only says where everything would be.",
       "/at":
-        "On the mix clock in µs, at most 10 s ahead: the first frame not before it. Absent or past: the next frame.",
+        "On the mix clock in µs, at most 10 s ahead: the first frame not before it. Absent or past: the next frame. Until then nothing else waits, and what changes meanwhile stays: the change is laid over it.",
       "/ready": "`wait` is not supported yet.",
       "/waitMs": "Not heeded yet.",
     },

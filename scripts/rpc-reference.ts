@@ -58,7 +58,7 @@ const HEAD = `# JSON-RPC
 
 The methods of \`tessera serve\`, what they take and what they answer. Written by \`node scripts/rpc-reference.ts\` from the schemas that check each request; a test fails where this page and the program differ.
 
-JSON-RPC 2.0 over \`POST /rpc\` (\`content-type: application/json\`) and over a WebSocket at \`/rpc\`. Requests of one mix are carried out in the order in which they came. At most 100 requests in a batch, and 1 MB in a request but for \`asset.put\`.
+JSON-RPC 2.0 over \`POST /rpc\` (\`content-type: application/json\`) and over a WebSocket at \`/rpc\`. Changes of one mix are made in the order in which they came; who only reads waits for none but its own on the same WebSocket or in the same batch. At most 100 requests in a batch, and 1 MB in a request but for \`asset.put\`.
 
 - Parameters are listed by [RFC 6901](https://www.rfc-editor.org/rfc/rfc6901) pointer, the same that an error names; \`N\` is an index, \`ID\` an id of yours. A parameter that is not listed is an error. What is required inside an object is so only where the object is given.
 - An id is 1 to 64 of \`A-Z a-z 0-9 _ -\`.
@@ -146,7 +146,7 @@ function union(
 function eventsPart(): string {
   return [
     "## Events\n",
-    'After `events.subscribe` a WebSocket gets `{"jsonrpc": "2.0", "method": "event", "params": {...}}`. Who does not read 2000 of them is closed with code 4001.\n',
+    'After `events.subscribe` a WebSocket gets `{"jsonrpc": "2.0", "method": "event", "params": {...}}`. Who does not read 2000 of them is closed with code 4001; when the time of its token is over, any WebSocket is, with code 3000.\n',
     fieldTable(ENVELOPE),
     `An \`error\` in an event is an object:\n\n${fieldTable(ERROR)}`,
     ...Object.entries(EVENTS).map(

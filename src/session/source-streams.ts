@@ -183,8 +183,11 @@ export class SourceStreams {
     // In a live burst, only the last tells how long decoding takes; what comes before it is old, not late.
     if (this.#options.pace === "live" && number !== this.#videoTaken) return;
     if (lastUs !== undefined) this.#timeline.observe(lastUs, clock.now());
-    // Decoded, the picture of that time would come out now.
-    else if (!this.picture.isShown) this.#timeline.observe(packet.dtsUs, clock.now());
+    // Decoded, a live stream's picture of the decode stamp would come out now. Paced, that would be taken for late.
+    else if (!this.picture.isShown) {
+      const { ptsUs, dtsUs } = packet;
+      this.#timeline.observe(this.#options.pace === "live" ? dtsUs : ptsUs, clock.now());
+    }
   }
 
   #takeAudio(packet: Packet): void {

@@ -18,8 +18,9 @@ export function plan(from: MixState, to: MixState): Step[] {
   const mix = to.id;
   const views = compare(from.views, to.views, viewLives);
   const sources = compare(from.sources, to.sources, (a, b) => sourceUpdate(a, b) !== undefined);
-  const replaced = new Set([...views.removed, ...sources.removed].map(({ id }) => id));
-  const outputs = compare(from.outputs, to.outputs, (a, b) => outputLives(a, b, replaced));
+  const isKept = ({ source, view }: OutputStateSpec): boolean =>
+    source === undefined ? !has(views.removed, view) : !has(sources.removed, source);
+  const outputs = compare(from.outputs, to.outputs, (a, b) => isKept(a) && outputLives(a, b));
   return [
     ...(same(from.audio, to.audio) ? [] : [step("mix.update", { mix, audio: to.audio })]),
     ...outputs.removed.map(({ id }) => step("output.remove", { mix, id })),
@@ -120,10 +121,11 @@ const rest = (source: SourceState): unknown =>
 const goneKey = (a: object, b: object): string | undefined =>
   Object.entries(a).find(([key, value]) => value !== undefined && !(key in b))?.[0];
 
+const has = (list: readonly { readonly id: string }[], wanted: string | null): boolean =>
+  list.some(({ id }) => id === wanted);
+
 /** An output goes on if only its bitrate, its sound or its segments change. */
-function outputLives(a: OutputStateSpec, b: OutputStateSpec, replaced: ReadonlySet<string>): boolean {
-  const on = a.source ?? a.view;
-  if (on !== null && replaced.has(on)) return false;
+function outputLives(a: OutputStateSpec, b: OutputStateSpec): boolean {
   if (a.audio.matrix !== undefined && b.audio.matrix === undefined) return false;
   if (a.video.bitrateBps !== undefined && b.video.bitrateBps === undefined) return false;
   return same(fixed(a), fixed(b));

@@ -28,8 +28,8 @@ export class OnAir {
   }
 
   /**
-   * The view that a source's frames are brought to mid-tick of: of those that are drawn the first that shows it, a view
-   * of its own only where there is no other. Undefined if none does.
+   * The view that a source's frames are brought to mid-tick of: of those that are drawn and have its rate the first that
+   * shows it, a view of its own only where there is no other. Undefined if none shows it.
    */
   steering(source: string): string | undefined {
     return this.#steering.get(source);
@@ -44,7 +44,7 @@ export class OnAir {
       const showing = screens.filter(({ on }) => on.has(source.id)).map(({ view }) => view);
       const watched = showing.filter((view) => view.isWatched);
       jobs.push(source.picture.show(watched.length > 0));
-      this.#steer(source.id, watched.find(({ id }) => !soloView.is(id)) ?? watched[0]);
+      this.#steer(source, watched);
       this.#tell(
         source.id,
         showing.map(({ id }) => id),
@@ -53,9 +53,11 @@ export class OnAir {
     await Promise.all(jobs);
   }
 
-  #steer(source: string, view: View | undefined): void {
-    if (view === undefined) this.#steering.delete(source);
-    else this.#steering.set(source, view.id);
+  #steer(source: Source, watched: readonly View[]): void {
+    const views = [false, true].flatMap((solo) => watched.filter(({ id }) => soloView.is(id) === solo));
+    const view = views.find((one) => one.isAtRateOf(source)) ?? views[0];
+    if (view === undefined) this.#steering.delete(source.id);
+    else this.#steering.set(source.id, view.id);
   }
 
   #tell(source: string, views: readonly string[]): void {

@@ -308,14 +308,18 @@ export class View {
     return canvasStill(this.state, slate, this.#layout.backgroundColor);
   }
 
+  /** True if each of its ticks has a picture of `source`. */
+  isAtRateOf(source: Source): boolean {
+    const rate = source.picture.info?.frameRate;
+    return rate !== undefined && Math.abs(period(rate) / period(this.rate) - 1) < 0.02;
+  }
+
   /** Only one view steers a source's phase, and only where the rates agree. */
   #alignTo(source: Source, sourceUs: Micros): void {
     if (this.#context.steering(source.id) !== this.id) return;
-    const rate = source.picture.info?.frameRate;
     const nominal = period(this.rate);
-    const agrees = rate !== undefined && Math.abs(period(rate) / nominal - 1) < 0.02;
     const edgeUs = nominal / 2 - GRID_MARGIN_US - source.spec.video.delayMs * 1000;
-    source.timeline.align(agrees ? nominal : undefined, sourceUs, edgeUs);
+    source.timeline.align(this.isAtRateOf(source) ? nominal : undefined, sourceUs, edgeUs);
   }
 
   #backdrop(): Picture {

@@ -104,6 +104,18 @@ describe("a source is steered", () => {
     for (const one of looks) one?.[Symbol.dispose]();
   });
 
+  test("by the first view of its rate, where one before that has another", async () => {
+    await using stage = new Stage({ views: [] }, {}, new Cameras(await codedPictures(50, 25), {}));
+    stage.mix.addSource(sourceSpec({ id: "anna", kind: "rtmp" }));
+    const looks = [viewState({ id: "other", fps: "30/1" }), viewState({ id: "fits", fps: "25/1" })].map(
+      (view) => stage.mix.addView(view).glance(),
+    );
+    const source = stage.mix.sources.get("anna");
+    for (let i = 0; i < 200 && source?.picture.info === undefined; i++) await pauseMs(10);
+    expect((await onAirOf(stage)).steering("anna")).toBe("fits");
+    for (const look of looks) look[Symbol.dispose]();
+  });
+
   test("by a recording of it alone only while no view shows it", async () => {
     await using stage = stageWith();
     stage.mix.addOutput(isolated("anna"));

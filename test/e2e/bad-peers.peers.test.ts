@@ -19,6 +19,9 @@ const LIVE = { maxMs: 55_000 };
 /** Enough to fill sockets' buffers and small disks soon. */
 const MANY_BITS = ["--bitrate", "24M"];
 
+/** Ticks that may be late on a machine that does other things beside. */
+const BUSY = 0.03;
+
 /** Pictures that no encoder makes small. */
 const noise = async (): Promise<string> => {
   const picture = "color=gray:s=320x180:r=30:d=4,noise=alls=90:allf=t,format=yuv420p";
@@ -32,9 +35,12 @@ async function expectWhole(file: string, { summary, code }: MixResult, wantCode:
     { ...SIZE, count: 1 },
     { ...SIZE, count: 2 },
   ]);
-  expect(source?.readings).toHaveLength(summary?.frames ?? -1);
+  const { frames = 0, late = 0, repeated = 0 } = summary ?? {};
+  expect(source?.readings).toHaveLength(frames);
   const judged = judgeCounters(source?.readings ?? []);
-  const excused = 2 * ((summary?.late ?? 0) + (summary?.repeated ?? 0));
+  const excused = 2 * (late + repeated);
+  // A busy machine may be late; a fault that makes others late is none that they do not notice.
+  expect(late + repeated).toBeLessThanOrEqual(BUSY * frames);
   expect(judged.backward).toEqual([]);
   expect(judged.missed.length).toBeLessThanOrEqual(excused);
   expect(judged.repeated.length).toBeLessThanOrEqual(excused);

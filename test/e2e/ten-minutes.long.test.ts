@@ -12,8 +12,8 @@ import { inputs, MixRun, outputs } from "./program.ts";
 const MEDIA_S = 600;
 const SIZE = { width: 640, height: 360 };
 
-/** What V8 lets lie until it needs room is no leak, and would hide one: a mix of this size needs 24 MB. */
-const SMALL_HEAP = { NODE_OPTIONS: "--max-old-space-size=40" };
+/** What V8 lets lie until it needs room is no leak, and its saw-tooth of 25 MB in minutes would hide one. */
+const SMALL_HEAP = { NODE_OPTIONS: "--max-old-space-size=64" };
 
 /** Resident memory of the largest process of a run (its worker), until it ends, by media time. */
 async function watchMemory(run: MixRun): Promise<MemorySample[]> {

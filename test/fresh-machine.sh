@@ -98,6 +98,7 @@ await until("the page is there", async () => String((await get("/"))[1]).include
 LOOK
 kill -TERM "$pid"
 wait "$pid" || true
+! node -e "fetch(\"http://$TESSERA_HTTP/healthz\").then(() => {}, () => process.exit(1))" || { echo "it lives on after SIGTERM"; exit 1; }
 
 echo "== $TESTS"
 started=$(date +%s)

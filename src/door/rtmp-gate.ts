@@ -1,4 +1,5 @@
 import type { TlsOptions } from "node:tls";
+import type { DoorCounts } from "../contract/door-counts.ts";
 import { errorInfo, NotFoundError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
 import { LiveClock } from "../media/clock.ts";
@@ -6,7 +7,7 @@ import type { PublisherSeat, Publishers } from "../service/publishers.ts";
 import { delay } from "../service/time.ts";
 import type { WorkerProcess } from "../service/worker.ts";
 import { PacketPipeWriter } from "../transport/packet-pipe-writer.ts";
-import { RtmpDoor, type RtmpDoorStats } from "./rtmp.ts";
+import { RtmpDoor } from "./rtmp.ts";
 import type { PublishRequest, RtmpPublish } from "./rtmp-publish.ts";
 import type { PublishDecision } from "./rtmp-session.ts";
 
@@ -56,7 +57,7 @@ export class RtmpGate implements AsyncDisposable {
   }
 
   /** What each door has counted since it was opened. */
-  readings(): (RtmpDoorStats & { readonly door: string })[] {
+  readings(): (DoorCounts & { readonly door: string })[] {
     return this.#doors.map(({ name, door }) => ({ door: name, ...door.stats() }));
   }
 

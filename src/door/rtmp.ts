@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
+import type { DoorCounts } from "../contract/door-counts.ts";
 import { Channel } from "../core/channel.ts";
 import { BusyError, InvalidArgumentError, PeerLostError, type TesseraError } from "../core/error.ts";
 import type { Logger } from "../core/log.ts";
@@ -41,20 +42,6 @@ export interface RtmpDoorOptions {
    * refuses the publish without a word about why.
    */
   authorize(request: PublishRequest): Promise<PublishDecision>;
-}
-
-/** Counts since the door was opened. */
-export interface RtmpDoorStats {
-  readonly connections: number;
-  readonly publishes: number;
-  /** Connections closed for what their peer did, by error code. */
-  readonly closedFor: Readonly<Record<string, number>>;
-  /** Connections turned away at once, because there were too many. */
-  readonly turnedAway: number;
-  /** Messages of publishers with media that could not be read. */
-  readonly bad: number;
-  /** Messages of publishers with media of codecs and tracks that are not taken. */
-  readonly ignored: number;
 }
 
 /**
@@ -123,7 +110,7 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
     }
   }
 
-  stats(): RtmpDoorStats {
+  stats(): DoorCounts {
     return {
       connections: this.#connections.size,
       publishes: this.#publishes.size,
@@ -233,5 +220,5 @@ export class RtmpDoor implements AsyncIterable<RtmpPublish>, AsyncDisposable, Se
   }
 }
 
-type Unusable = Pick<RtmpDoorStats, "bad" | "ignored">;
+type Unusable = Pick<DoorCounts, "bad" | "ignored">;
 const sum = (a: Unusable, b: Unusable): Unusable => ({ bad: a.bad + b.bad, ignored: a.ignored + b.ignored });

@@ -118,7 +118,7 @@ export class SourceTimeline {
     return this.#windows.length === 0 ? 0 : (this.#latest() - this.#base()) / 1000;
   }
 
-  /** The playout delay: from the arrival of an item that came as early as any in ten seconds to its turn. */
+  /** The playout delay, for an item that comes as early as the earliest of the last ten seconds. */
   get delayMs(): number {
     return this.#windows.length === 0 ? 0 : Math.max(0, (this.#shift - this.#base()) / 1000);
   }

@@ -38,6 +38,11 @@ export class BitReader {
     return this.u(1) === 1;
   }
 
+  /**
+   * Passes over fields whose values nothing here needs; the place that calls it names them as the standard does.
+   *
+   * @throws {ProtocolError} `ERR_PROTOCOL` if they are not all there.
+   */
   skip(bits: number): void {
     if (bits > this.leftBits) throw new ProtocolError(`${this.#what}: cut short`);
     this.#bit += bits;

@@ -1,19 +1,10 @@
 import { Counter, Gauge, type Registry } from "prom-client";
+import type { DoorCounts } from "../contract/door-counts.ts";
 
-/** Counts of one door since it was opened. */
-export interface DoorReading {
+/** What one door has counted. */
+export interface DoorReading extends DoorCounts {
   /** What is spoken there: `rtmp`, `rtmps`. */
   readonly door: string;
-  readonly connections: number;
-  readonly publishes: number;
-  /** Connections that were closed for what their peer did, by error code. */
-  readonly closedFor: Readonly<Record<string, number>>;
-  /** Connections that were turned away at once, because there were too many. */
-  readonly turnedAway: number;
-  /** Messages with media that could not be read. */
-  readonly bad: number;
-  /** Messages with media of codecs and tracks that are not taken. */
-  readonly ignored: number;
 }
 
 /** The doors of a node. */
